@@ -1,0 +1,36 @@
+"""Start of ``rpj`` and ``python -m redpajama_data``."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+
+def foreign_package() -> str | None:
+    """The name of a top-level package that another distribution shadows, or None.
+
+    ``slices`` and ``filters`` are common names; ours lie beside this package.
+    """
+    home = Path(__file__).resolve().parent.parent
+    for name in ("slices", "filters"):
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None or Path(spec.origin).resolve().parent.parent != home:
+            return name
+    return None
+
+
+def main() -> None:
+    """Check that the program's packages are its own, then run the command line."""
+    name = foreign_package()
+    if name is not None:
+        sys.exit(
+            f"rpj: another package called {name!r} hides rpj's own. Install redpajama-data in an environment of its own."
+        )
+    from redpajama_data.cli import cli
+
+    cli()
+
+
+if __name__ == "__main__":
+    main()

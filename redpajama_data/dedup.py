@@ -1,0 +1,133 @@
+"""Dedup, out of core: key -> group -> decide. One mechanism for every kind of duplicate.
+
+A per-shard task writes a 128-bit key and the record's number for each document; a per-partition task reads one range of keys
+from all shards, groups equal ones and writes verdicts; a per-shard task applies them. The survivor rule: of equal keys the record
+that comes first in (input order, record order) stays. It does not depend on workers, partitions or restarts.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from redpajama_data.buckets import BucketFile, BucketWriter
+from redpajama_data.errors import UsageError
+from redpajama_data.tasks import TaskContext
+
+BUCKETS = 4096  # by the top 12 bits of a key: the finest partition; its index takes 32 KiB a flush
+KEY_ROW = np.dtype([("hi", "<u8"), ("lo", "<u8"), ("n", "<u8")])
+VERDICT_ROW = np.dtype([("n", "<u8"), ("kept_rank", "<u8"), ("kept_n", "<u8")])
+_FLUSH = 6 << 20  # bytes of key rows gathered before they are written: 262,144 keys; the peak is four times as much
+# Peak while grouping, as scripts/dedup_memory.py measures it: 56 when all keys differ (rows, shard ranks, sort order and
+# its work space), 90 when half are copies, 136 when all are (the verdicts, and the order to write them in).
+_BYTES_PER_KEY = 140
+
+Rows = npt.NDArray[Any]
+
+
+class KeyWriter:
+    """Writes a shard's keys: :meth:`add` once a document, in order."""
+
+    def __init__(self, file: Any) -> None:
+        self._buckets = BucketWriter(file, BUCKETS, _FLUSH)
+        self._rows = bytearray()
+        self.count = 0
+
+    def add(self, key: bytes, n: int) -> None:
+        """Add the 16-byte key of the task's n-th record."""
+        self._rows += key
+        self._rows += n.to_bytes(8, "little")
+        self.count += 1
+        if len(self._rows) >= _FLUSH:
+            self._flush()
+
+    def _flush(self) -> None:
+        rows = np.frombuffer(bytes(self._rows), dtype=KEY_ROW)
+        self._rows = bytearray()
+        self._buckets.add_rows((rows["hi"] >> np.uint64(52)).astype(np.int64), rows)
+
+    def close(self) -> None:
+        """Write what is held, and the index."""
+        if self._rows:
+            self._flush()
+        self._buckets.close()
+
+
+def partition_ranges(total_keys: int, memory: int) -> list[tuple[int, int]]:
+    """Bucket ranges so that one range's keys can be grouped within ``memory`` bytes (keys are hashes: evenly spread).
+
+    Raises :class:`UsageError` when even one bucket would not fit.
+    """
+    need = max(1, -(-total_keys * _BYTES_PER_KEY // memory))
+    parts = 1 << (need - 1).bit_length()
+    if parts > BUCKETS:
+        enough = total_keys * _BYTES_PER_KEY // BUCKETS >> 20
+        raise UsageError(f"{total_keys} keys need at least {enough + 1} MB a worker. Give --memory more.")
+    width = BUCKETS // parts
+    return [(first, first + width) for first in range(0, BUCKETS, width)]
+
+
+def first_wins(context: TaskContext, *, keys: Sequence[tuple[int, str]], ranks: int, buckets: tuple[int, int]) -> None:
+    """Work of one partition task: read the ``buckets`` range of every key file, group, write the verdicts.
+
+    ``keys`` are (rank of the shard, key file relative to the root), in input order; ``ranks`` is one more than the highest
+    rank. The verdict file has a bucket a shard, with a row for each record that is a later copy: its number, and the
+    survivor's rank and number.
+    """
+    parts: list[Rows] = []
+    shard_of: list[npt.NDArray[np.uint32]] = []
+    for rank, path in keys:
+        with BucketFile(context.upstream(path)) as file:
+            rows = np.frombuffer(b"".join(file.read(*buckets)), dtype=KEY_ROW)
+        if len(rows):
+            parts.append(rows)
+            shard_of.append(np.full(len(rows), rank, dtype="<u4"))
+    rows = np.concatenate(parts) if parts else np.empty(0, KEY_ROW)
+    ranks_of = np.concatenate(shard_of) if shard_of else np.empty(0, "<u4")
+    del parts, shard_of
+    verdict_ranks, verdicts = _group_first_wins(rows, ranks_of)
+    with context.file("verdicts", "verdicts") as out:
+        writer = BucketWriter(out, ranks, _FLUSH)
+        if len(verdicts):
+            writer.add_rows(verdict_ranks.astype(np.int64), verdicts)
+        writer.close()
+    context.records("verdicts", len(verdicts))
+    context.receipt.notes["keys"] = len(rows)
+
+
+def _group_first_wins(rows: Rows, ranks: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np.uint32], Rows]:
+    # Rows come in (rank, flush, bucket) order and numbers rise within a key, so a stable sort by key alone leaves
+    # equal keys in input order.
+    order = np.lexsort((rows["lo"], rows["hi"]))
+    hi, lo = rows["hi"][order], rows["lo"][order]
+    new = np.ones(len(rows), dtype=bool)
+    new[1:] = (hi[1:] != hi[:-1]) | (lo[1:] != lo[:-1])
+    del hi, lo
+    later = np.flatnonzero(~new)
+    first = np.maximum.accumulate(np.where(new, np.arange(len(rows)), 0))[later]
+    verdicts = np.empty(len(later), VERDICT_ROW)
+    verdicts["n"] = rows["n"][order[later]]
+    verdicts["kept_rank"] = ranks[order[first]]
+    verdicts["kept_n"] = rows["n"][order[first]]
+    shard = ranks[order[later]]
+    place = np.lexsort((verdicts["n"], shard))
+    return shard[place], verdicts[place]
+
+
+def read_verdicts(paths: Sequence[str], rank: int, *, memory: int) -> Iterator[tuple[int, int, int]]:
+    """The verdicts on one shard from every partition's file, by rising record number: (number, survivor's rank and number).
+
+    Streams: at most about a quarter of ``memory`` bytes are held, in one chunk a file.
+    """
+    chunk = max(1, memory // 4 // VERDICT_ROW.itemsize // max(1, len(paths))) * VERDICT_ROW.itemsize
+    return heapq.merge(*(_verdicts(path, rank, chunk) for path in paths))
+
+
+def _verdicts(path: str, rank: int, chunk: int) -> Iterator[tuple[int, int, int]]:
+    with BucketFile(path) as file:
+        for data in file.read(rank, rank + 1, chunk=chunk):
+            yield from np.frombuffer(data, dtype=VERDICT_ROW).tolist()

@@ -1,0 +1,175 @@
+"""Runs the stages of a slice: plan, skip what is done, do the rest, keep account."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from redpajama_data import receipts, storage
+from redpajama_data.config import SliceSettings
+from redpajama_data.errors import UsageError
+from redpajama_data.executors import Executor
+from redpajama_data.fingerprint import lineage
+from redpajama_data.progress import StageProgress
+from redpajama_data.receipts import RUN, Output, Quarantine, Receipt
+from redpajama_data.stages import Plan, Planned, RunSettings, Slice, Stage
+from redpajama_data.storage import RawFile
+from redpajama_data.tasks import Done, Task, Workplace, quarantine
+
+NOTE = "run.json"  # ROOT/_run/<slice>/run.json
+ENGINE_REVISION = 1  # raised when a change of the engine changes the bytes of its outputs
+
+
+class RunNote(msgspec.Struct):
+    """What a run is of, for those who read its root: stages in order, how many raw files, how many the whole source has."""
+
+    slice: str
+    revision: int
+    stages: list[str]
+    inputs: int
+    source_shards: int | None
+
+
+@dataclass
+class SliceRun:
+    """What one run did to a slice: all receipts of its stages, how many tasks were done now, and what is wrong."""
+
+    slice: str
+    receipts: dict[str, list[Receipt]] = field(default_factory=dict)
+    done_now: int = 0
+    skipped: int = 0
+    quarantined: list[Quarantine] = field(default_factory=list)
+
+    def all_receipts(self) -> list[Receipt]:
+        """Receipts of every stage, in stage order."""
+        return [receipt for stage in self.receipts.values() for receipt in stage]
+
+    def broken(self) -> list[Receipt]:
+        """Receipts of shards whose raw file could not be read to its end."""
+        return [receipt for receipt in self.all_receipts() if receipt.broken]
+
+
+def list_inputs(part: Slice, where: Sequence[str]) -> list[RawFile]:
+    """The raw files of a slice, sorted by path, each once.
+
+    Raises :class:`UsageError` when there is none, or two arguments name one file in two ways.
+    """
+    if not where:
+        raise UsageError(
+            f"no input for {part.name}. Give --input (files named {' or '.join(part.patterns)}), "
+            f"or slices.{part.name}.input in --config."
+        )
+    found = {raw.path: raw for place in where for raw in storage.list_files(place, part.patterns)}
+    return sorted(found.values())
+
+
+def run_slice(
+    part: Slice,
+    settings: SliceSettings,
+    run: RunSettings,
+    inputs: Sequence[RawFile],
+    executor: Executor,
+    place: Workplace,
+    progress: Callable[[str, int, int], StageProgress],
+) -> SliceRun:
+    """Run every stage of a slice on its inputs.
+
+    A task whose receipt matches its lineage is skipped; the others run on ``executor``. Failed tasks are quarantined and later stages
+    work with what is there. What earlier runs left and this plan does not name is removed, so that the root holds exactly this run.
+    Raises the errors that stop a whole run (:class:`StorageError`, :class:`MissingModel`, :class:`UsageError`).
+    """
+    result = SliceRun(part.name)
+    names = "".join(f"{raw.path}\n" for raw in inputs).encode()
+    inputs_file = Output(f"{RUN}/{part.name}/inputs.txt", len(names), hashlib.sha256(names).hexdigest(), len(inputs))
+    stages = part.stages(settings, run)
+    note = RunNote(part.name, part.revision, [stage.name for stage in stages], len(inputs), settings.source_shards)
+    _write_if_changed(storage.join(place.root, inputs_file.path), names)
+    _write_if_changed(storage.join(place.root, RUN, part.name, NOTE), msgspec.json.encode(note) + b"\n")
+    for stage in stages:
+        known = {name: result.receipts[name] for name in stage.reads}
+        planned = stage.plan(Plan(inputs, inputs_file, place.memory, known))
+        tasks = [_task(part, stage, rank, piece) for rank, piece in enumerate(planned)]
+        _run_stage(part, stage, tasks, executor, place, progress, result)
+    _remove_stale(place.root, part, stages, result)
+    return result
+
+
+def _task(part: Slice, stage: Stage, rank: int, piece: Planned) -> Task:
+    reads = [tuple(x) if isinstance(x, RawFile) else (x.path, x.sha256) for x in piece.reads]
+    made = lineage(ENGINE_REVISION, part.name, part.revision, stage.name, rank, piece.work, reads)
+    raw = [x for x in piece.reads if isinstance(x, RawFile)]
+    # A later stage may read every shard: its receipt names the lineage, not a hundred thousand files.
+    paths = tuple(x.path for x in piece.reads[:16])
+    return Task(part.name, stage.name, piece.name, rank, piece.work, made, paths, sum(x.bytes for x in raw))
+
+
+def _run_stage(
+    part: Slice,
+    stage: Stage,
+    tasks: Sequence[Task],
+    executor: Executor,
+    place: Workplace,
+    progress: Callable[[str, int, int], StageProgress],
+    result: SliceRun,
+) -> None:
+    there = set(storage.find(storage.join(place.root, RUN, part.name, stage.name)))
+    published = set(storage.find(storage.join(place.root, part.name)))
+    finished: dict[str, Receipt] = {}
+    todo: list[Task] = []
+    for task in tasks:
+        receipt = None
+        if f"{task.name}.receipt.json" in there:
+            receipt = receipts.load(place.root, part.name, stage.name, task.name)
+        if receipt is not None and receipt.lineage == task.lineage and _outputs_there(receipt, there, published):
+            finished[task.name] = receipt
+        else:
+            todo.append(task)
+    result.skipped += len(finished)
+    with progress(f"{part.name} {stage.name}", len(tasks), len(finished)) as shown:
+        for outcome in executor.map(todo, place) if todo else ():
+            shown.update(outcome)
+            name = outcome.task.name
+            if isinstance(outcome, Done):
+                finished[name] = outcome.receipt
+                result.done_now += 1
+                if f"{name}.quarantine.json" in there:
+                    storage.remove(receipts.task_path(place.root, part.name, stage.name, name, "quarantine.json"))
+                continue
+            if outcome.fatal is not None:
+                raise outcome.fatal
+            # What an earlier recipe left of this task must not pass for this one's.
+            storage.remove(receipts.task_path(place.root, part.name, stage.name, name, "receipt.json"))
+            result.quarantined.append(quarantine(place, outcome))
+    result.receipts[stage.name] = [finished[task.name] for task in tasks if task.name in finished]
+
+
+def _outputs_there(receipt: Receipt, there: set[str], published: set[str]) -> bool:
+    work = f"{RUN}/{receipt.slice}/{receipt.stage}/"
+    return all(
+        out.path.removeprefix(work) in there
+        if out.path.startswith(work)
+        else out.path.removeprefix(f"{receipt.slice}/") in published
+        for out in receipt.outputs.values()
+    )
+
+
+def _write_if_changed(path: str, data: bytes) -> None:
+    if storage.read_bytes(path) != data:
+        storage.write_bytes(path, data)
+
+
+def _remove_stale(root: str, part: Slice, stages: Sequence[Stage], result: SliceRun) -> None:
+    """Remove what no receipt of this run names: outputs of other recipes, removed inputs, killed runs."""
+    keep = {out.path for receipt in result.all_receipts() for out in receipt.outputs.values()}
+    keep |= {f"{RUN}/{part.name}/{name}" for name in ("inputs.txt", NOTE)}
+    for receipt in result.all_receipts():
+        keep.add(receipts.task_path("", part.name, receipt.stage, receipt.task, "receipt.json"))
+    for entry in result.quarantined:
+        keep.add(receipts.task_path("", part.name, entry.stage, entry.task, "quarantine.json"))
+    for base in (f"{RUN}/{part.name}", part.name):
+        for name in storage.find(storage.join(root, base)):
+            if f"{base}/{name}" not in keep:
+                storage.remove(storage.join(root, base, name))

@@ -1,0 +1,229 @@
+"""What the command line prints: tables for people, plain data for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from redpajama_data import models, storage
+from redpajama_data.account import Fate, SliceStatus, root_totals
+from redpajama_data.config import SliceSettings
+from redpajama_data.engine import SliceRun, list_inputs
+from redpajama_data.errors import UsageError
+from redpajama_data.receipts import RUN, sum_drops
+from redpajama_data.run import RunReport
+from redpajama_data.stages import Slice
+from redpajama_data.tokens import load_tokenizer
+from redpajama_data.totals import SliceTotals, amount, check, count_files, parse_percent
+from redpajama_data.totals_table import render, summary
+
+DEFAULT_TOKENIZER = "gpt-neox-20b"
+
+
+def echo_json(value: Any) -> None:
+    """Print plain data as JSON."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def drops_line(dropped: dict[str, int]) -> str:
+    """Drops by rule, the most frequent first: ``duplicate 164, not_empty 9``."""
+    ordered = sorted(dropped.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{rule} {count:,}" for rule, count in ordered) or "nothing"
+
+
+def print_report(report: RunReport, *, as_json: bool) -> None:
+    """Print what a run did; what was left out comes last, with the next action."""
+    if as_json:
+        echo_json({"root": report.root, "exit_code": report.exit_code(), "slices": [_plain(p) for p in report.slices]})
+        return
+    for part in report.slices:
+        every = part.all_receipts()
+        read = sum(receipt.read for receipt in part.receipts[next(iter(part.receipts))])
+        kept, tokens = _published(part)
+        click.echo(
+            f"{part.slice}: {read:,} records read, {kept:,} documents published, {tokens:,} tokens"
+            f" ({part.done_now} tasks done, {part.skipped} were done before)"
+        )
+        click.echo(f"  dropped: {drops_line(sum_drops(every))}")
+        for receipt in part.broken():
+            click.echo(f"  broken: {receipt.broken}", err=True)
+        for entry in part.quarantined:
+            click.echo(f"  quarantined: {entry.stage}/{entry.task}: {entry.reason}", err=True)
+
+
+def _published(part: SliceRun) -> tuple[int, int]:
+    last = [receipt for receipt in part.all_receipts() if receipt.tokenizer]
+    return sum(receipt.kept for receipt in last), sum(receipt.tokens for receipt in last)
+
+
+def _plain(part: SliceRun) -> dict[str, Any]:
+    kept, tokens = _published(part)
+    return {
+        "slice": part.slice,
+        "documents": kept,
+        "tokens": tokens,
+        "dropped": sum_drops(part.all_receipts()),
+        "tasks_done": part.done_now,
+        "tasks_skipped": part.skipped,
+        "broken": [receipt.broken for receipt in part.broken()],
+        "quarantined": [{"stage": e.stage, "task": e.task, "reason": e.reason} for e in part.quarantined],
+    }
+
+
+def print_status(found: Sequence[SliceStatus]) -> None:
+    """Print how far each slice is."""
+    for part in found:
+        state = "complete" if part.complete() else "incomplete"
+        click.echo(
+            f"{part.slice}: {state}, {part.inputs:,} raw files, {part.shards:,} shards, {part.documents:,} documents, "
+            f"{part.tokens:,} tokens"
+        )
+        for stage in part.stages:
+            left = f", {stage.quarantined} quarantined" if stage.quarantined else ""
+            click.echo(f"  {stage.stage:<12} {stage.tasks:>6} tasks{left}; read {stage.read:,}, kept {stage.kept:,}")
+            if stage.dropped:
+                click.echo(f"  {'':<12} dropped: {drops_line(stage.dropped)}")
+        for reason in part.broken:
+            click.echo(f"  broken: {reason}")
+        for reason in part.quarantined:
+            click.echo(f"  quarantined: {reason}")
+
+
+@dataclass
+class Problems:
+    """What ``rpj verify`` found: how many checks, and (place, problem) of those that failed."""
+
+    checked: int = 0
+    found: list[tuple[str, str]] = field(default_factory=list)
+
+
+def collect_problems(checks: Iterable[tuple[str, str | None]], *, quiet: bool) -> Problems:
+    """Run checks to their end, with progress on a terminal."""
+    problems = Problems()
+    for place, problem in tqdm(checks, desc="verify", unit="file", disable=quiet or not sys.stderr.isatty()):
+        problems.checked += 1
+        if problem:
+            problems.found.append((place, problem))
+    return problems
+
+
+def print_problems(problems: Problems) -> None:
+    """Print the outcome of ``rpj verify``."""
+    for place, problem in problems.found:
+        click.echo(f"{place}: {problem}")
+    click.echo(f"{problems.checked:,} checks, {len(problems.found)} problems.")
+
+
+def print_fates(fates: Sequence[Fate]) -> None:
+    """Print what happened to a record."""
+    for fate in fates:
+        if fate.drop is None:
+            click.echo(f"{fate.id}: kept, {fate.kept}, line {fate.line}")
+            continue
+        drop = fate.drop
+        values = f": {drop['measured']}" if drop["measured"] is not None else ""
+        limit = f" (limit {drop['limit']})" if drop["limit"] is not None else ""
+        click.echo(f"{fate.id}: dropped in {fate.slice}/{fate.stage} by {drop['rule']}{values}{limit}")
+
+
+def skip_without_input(
+    parts: Sequence[tuple[Slice, SliceSettings]], *, given: bool
+) -> list[tuple[Slice, SliceSettings]]:
+    """For ``--all``: the slices that have input; the others are named on standard error.
+
+    A slice without any ``input`` is left out; with ``given`` (one folder for all) also one whose subfolder is not there: Books3, for
+    one, is no longer distributed. Raises :class:`UsageError` when no slice has input.
+    """
+    kept = []
+    for part, settings in parts:
+        try:
+            if settings.input and given:
+                list_inputs(part, settings.input)
+        except UsageError as error:
+            click.echo(f"rpj: {part.name} is left out: {error}", err=True)
+            continue
+        if settings.input:
+            kept.append((part, settings))
+        else:
+            click.echo(f"rpj: {part.name} is left out: no input configured.", err=True)
+    if not kept:
+        raise UsageError("no slice has input. Give --input DIR with a subfolder a slice, or --config FILE.")
+    return kept
+
+
+# ---------------------------------------------------------------------------------------------- totals, models
+
+
+def count(places: Sequence[str], tokenizer: str | None) -> tuple[list[SliceTotals], str]:
+    """Totals of a root (from its receipts, unless another ``tokenizer`` is named) or of files, and what counted them.
+
+    Raises :class:`UsageError` when roots and files are mixed.
+    """
+    if len(places) == 1 and storage.find(storage.join(places[0], RUN)):
+        totals, by = root_totals(places[0])
+        if tokenizer is None or by == {load_tokenizer(tokenizer).sha256}:
+            return totals, ", ".join(_tokenizer_name(sha256) for sha256 in sorted(by)) or "nothing"
+        return [_recount(places[0], part, tokenizer) for part in totals], load_tokenizer(tokenizer).identity
+    loaded = load_tokenizer(tokenizer or DEFAULT_TOKENIZER)
+    if not storage.is_remote(places[0]) and len(places) == 1:
+        places = [raw.path for raw in storage.list_files(places[0], ("*.jsonl", "*.jsonl.zst", "*.jsonl.gz"))]
+    return [_count(places, loaded, "files")], loaded.identity
+
+
+def _recount(root: str, part: SliceTotals, tokenizer: str) -> SliceTotals:
+    """A slice's published shards counted again with another tokenizer, one source shard a file."""
+    shards = [raw.path for raw in storage.list_files(storage.join(root, part.slice), ("*.jsonl.zst",))]
+    counted = _count(shards, load_tokenizer(tokenizer), part.slice)
+    counted.source_shards = part.source_shards if len(shards) == len(part.shard_tokens) else None
+    return counted
+
+
+def _count(paths: Sequence[str], tokenizer: Any, name: str) -> SliceTotals:
+    with tqdm(desc=f"count {name}", unit="B", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
+
+
+        def advance(size: int) -> None:
+            bar.update(size)
+
+        return count_files(paths, tokenizer, name=name, progress=advance)
+
+
+def _tokenizer_name(sha256: str) -> str:
+    known = [model.name for model in models.REGISTRY.values() if model.sha256 == sha256]
+    return known[0] if known else f"the tokenizer with SHA-256 {sha256[:16]}"
+
+
+def print_totals(totals: Sequence[SliceTotals], tokenizer: str, tolerance: str | None, *, as_json: bool) -> list[str]:
+    """Print totals beside the published ones; with ``tolerance`` ("5%") check them. Returns what is off, a sentence each."""
+    failures = check(totals, parse_percent(tolerance)) if tolerance is not None else []
+    if as_json:
+        echo_json({**summary(totals, tokenizer), "failures": failures})
+    else:
+        click.echo(render(totals, tokenizer))
+        for failure in failures:
+            click.echo(f"check failed: {failure}", err=True)
+    return failures
+
+
+def print_models(*, as_json: bool) -> None:
+    """Print every model of the registry and its state in the cache."""
+    found = list(models.list_models())
+    if as_json:
+        keys = ("name", "what", "licence", "size", "sha256")
+        plain = [{key: getattr(each.model, key) for key in keys} for each in found]
+        echo_json(
+            [{**p, "state": e.state, "path": e.path, "trust": e.trust} for p, e in zip(plain, found, strict=True)]
+        )
+        return
+    for each in found:
+        size = f"{amount(each.model.size)}B" if each.model.size else "?"
+        click.echo(f"{each.model.name:<16} {each.state:<8} {size:>8}  {each.model.licence:<24} {each.model.what}")
+    click.echo(
+        f"\nCache: {models.cache_dir()}. {sum(each.state == 'cached' for each in found)} of {len(found)} are here."
+    )

@@ -1,0 +1,60 @@
+"""Progress for people: a bar with rates on a terminal, plain lines elsewhere, on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from tqdm import tqdm
+
+from redpajama_data.tasks import Done, Failed
+
+_PLAIN_EVERY = 30.0  # seconds between plain lines: a log of a day's run stays readable
+
+
+class StageProgress:
+    """Shows one stage: tasks done, documents and megabytes a second. A context manager."""
+
+    def __init__(self, title: str, tasks: int, done: int, *, quiet: bool = False) -> None:
+        self._title, self._tasks, self._done, self._quiet = title, tasks, done, quiet
+        self._documents = self._bytes = self._failed = 0
+        self._start = self._told = time.monotonic()
+        self._terminal = sys.stderr.isatty() and not quiet
+        self._bar: tqdm[None] | None = None
+
+    def __enter__(self) -> StageProgress:
+        if self._terminal:
+            self._bar = tqdm(total=self._tasks, initial=self._done, desc=self._title, unit="task", leave=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        elif not self._quiet and kind is None:
+            self._say("done")
+
+    def update(self, outcome: Done | Failed) -> None:
+        """Count a finished task."""
+        self._done += 1
+        if isinstance(outcome, Done):
+            self._documents += outcome.receipt.read
+            self._bytes += outcome.receipt.raw_bytes
+        else:
+            self._failed += 1
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._rates())
+            self._bar.update()
+        elif not self._quiet and time.monotonic() - self._told > _PLAIN_EVERY:
+            self._told = time.monotonic()
+            self._say("running")
+
+    def _rates(self) -> str:
+        seconds = max(time.monotonic() - self._start, 1e-3)
+        failed = f", {self._failed} quarantined" if self._failed else ""
+        return f"{self._documents / seconds:,.0f} docs/s, {self._bytes / 1e6 / seconds:,.1f} MB/s{failed}"
+
+    def _say(self, what: str) -> None:
+        print(f"{self._title}: {what}, {self._done}/{self._tasks} tasks, {self._rates()}", file=sys.stderr, flush=True)

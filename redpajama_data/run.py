@@ -1,0 +1,55 @@
+"""A whole run: hold the root, run each slice, say what came of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from redpajama_data.config import RunConfig, SliceSettings
+from redpajama_data.engine import SliceRun, list_inputs, run_slice
+from redpajama_data.errors import UsageError
+from redpajama_data.executors import open_executor
+from redpajama_data.lock import hold
+from redpajama_data.models import resolve
+from redpajama_data.progress import StageProgress
+from redpajama_data.stages import RunSettings, Slice
+from redpajama_data.tasks import Workplace
+
+PARTIAL = 3  # exit status of a run that went to its end but had to leave something out
+
+
+@dataclass
+class RunReport:
+    """What a run did, slice by slice."""
+
+    root: str
+    slices: list[SliceRun] = field(default_factory=list)
+
+    def exit_code(self) -> int:
+        """0, or 3 when a shard was quarantined or could not be read to its end."""
+        return PARTIAL if any(part.quarantined or part.broken() for part in self.slices) else 0
+
+
+def run(parts: Sequence[tuple[Slice, SliceSettings]], config: RunConfig, *, quiet: bool = False) -> RunReport:
+    """Run slices with their settings as ``config`` says.
+
+    Everything that can be wrong is looked at before the first task: inputs, settings, models. Raises :class:`UsageError`,
+    :class:`RootInUse`, :class:`MissingModel`, :class:`StorageError`; what goes wrong with single shards is in the report.
+    """
+    if config.root is None:
+        raise UsageError("no root. Give --root DIR (or root: in --config): the folder or URL to write to.")
+    inputs = [list_inputs(part, settings.input) for part, settings in parts]
+    shared = RunSettings(resolve(config.tokenizer), config.max_malformed)
+    for part, settings in parts:
+        part.stages(settings, shared)  # a missing model shows now, not after hours of another slice
+    workers = config.workers or len(os.sched_getaffinity(0))
+    report = RunReport(config.root)
+    with hold(config.root), open_executor(config.executor, workers=workers, address=config.address) as executor:
+        place = Workplace(config.root, config.memory // executor.workers, config.zstd_level)
+        for (part, settings), files in zip(parts, inputs, strict=True):
+            report.slices.append(
+                run_slice(part, settings, shared, files, executor, place, partial(StageProgress, quiet=quiet))
+            )
+    return report

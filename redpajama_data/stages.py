@@ -1,0 +1,103 @@
+"""Stages and slices: what runs after what, as data. A slice module builds these; the engine runs them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from redpajama_data.fingerprint import ModelFile
+from redpajama_data.receipts import Output, Receipt
+from redpajama_data.storage import RawFile
+from redpajama_data.tasks import TaskContext
+
+if TYPE_CHECKING:
+    from redpajama_data.config import SliceSettings
+
+Work = Callable[[TaskContext], None]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One task of a stage: its name (sorted names are the output order), its work, and what it reads."""
+
+    name: str
+    work: Work
+    reads: Sequence[RawFile | Output] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a stage may plan from: the raw inputs, the bytes of memory a task has, and the receipts of earlier stages.
+
+    ``inputs_file`` is the list of raw paths in the root, a line each: tasks that must name another raw file look there, so that
+    no task carries the whole list. ``receipts[stage]`` are in task order; a quarantined task has none.
+    """
+
+    inputs: Sequence[RawFile]
+    inputs_file: Output
+    memory: int
+    receipts: dict[str, list[Receipt]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A name, the earlier stages it reads, and its tasks, planned when those are finished."""
+
+    name: str
+    plan: Callable[[Plan], list[Planned]]
+    reads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What the stages of every slice share, and what may change published bytes.
+
+    ``tokenizer`` counts the published tokens. ``max_malformed`` is the share of a shard's records that may be malformed before
+    the shard is quarantined instead of published.
+    """
+
+    tokenizer: ModelFile
+    max_malformed: float
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One source of the corpus.
+
+    ``patterns`` recognise its raw files in a folder; ``settings`` is the model of its configuration, with the published
+    values as defaults; ``stages`` builds its stages; ``revision`` is raised when the behaviour of a function of it changes.
+    """
+
+    name: str
+    summary: str
+    revision: int
+    patterns: tuple[str, ...]
+    settings: type[SliceSettings]
+    stages: Callable[[Any, RunSettings], list[Stage]]
+
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_ENDINGS = re.compile(r"\.(gz|zst|bz2|7z|xml|jsonl|json|tar|txt)(?=$|\.)")
+
+
+def task_name(rank: int, total: int, path: str, suffix: str = "") -> str:
+    """A task's name from its place in the order and its raw file: ``00012-github_0012``. Sorts as ``rank`` does."""
+    stem = _UNSAFE.sub("_", _ENDINGS.sub("", path.rsplit("/", 1)[-1]))[:80]
+    return f"{rank:0{max(5, len(str(total - 1)))}d}-{stem}{suffix}"
+
+
+def per_file(name: str, work: Callable[[RawFile], Work]) -> Stage:
+    """A stage with one task a raw file; ``work(file)`` binds the file into its work."""
+
+    def plan(plan: Plan) -> list[Planned]:
+        total = len(plan.inputs)
+        return [Planned(task_name(i, total, raw.path), work(raw), [raw]) for i, raw in enumerate(plan.inputs)]
+
+    return Stage(name, plan)
+
+
+def outputs(receipts: Iterable[Receipt], role: str) -> list[Output]:
+    """The files of one role that receipts name."""
+    return [receipt.outputs[role] for receipt in receipts if role in receipt.outputs]

@@ -1,0 +1,161 @@
+"""One task: the unit that is done whole or not at all, on any worker, with the same bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from redpajama_data import receipts, storage
+from redpajama_data.document import Drop
+from redpajama_data.errors import BrokenInput, MissingModel, StorageError, UsageError
+from redpajama_data.receipts import Output, Quarantine, Receipt
+from redpajama_data.shards import LineWriter, to_json
+
+INTERMEDIATE_LEVEL = 1  # zstd level of what only the next stage reads: 170 MB/s to write, against 120 at level 3
+
+
+@dataclass(frozen=True)
+class Task:
+    """A piece of a stage. ``work`` gets a :class:`TaskContext` and writes through it; ``inputs`` name what it reads.
+
+    ``lineage`` is the hash of all that ``work`` depends on; ``rank`` the task's place in the stage's order.
+    """
+
+    slice: str
+    stage: str
+    name: str
+    rank: int
+    work: Callable[[TaskContext], None]
+    lineage: str
+    inputs: tuple[str, ...] = ()
+    raw_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What every task of a run shares: where it writes, and its limits. Nothing here may change a byte of a result.
+
+    ``memory`` is bytes per task.
+    """
+
+    root: str
+    memory: int
+    published_level: int = 3
+
+
+@dataclass
+class TaskContext:
+    """What a task's work writes through: files that appear whole, the drop ledger, and the counts of the receipt."""
+
+    task: Task
+    place: Workplace
+    receipt: Receipt
+    _ledger: LineWriter | None = None
+    _stack: contextlib.ExitStack[bool | None] = field(default_factory=contextlib.ExitStack)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory this task may use for what grows with its input."""
+        return self.place.memory
+
+    def upstream(self, path: str) -> str:
+        """The full path of a file of this root, from the relative one in a receipt."""
+        return storage.join(self.place.root, path)
+
+    def drop(self, doc_id: str, drop: Drop, *, detail: dict[str, Any] | None = None) -> None:
+        """Write one record's drop to the ledger and count it. ``detail`` is what else a user may want to know of it."""
+        if self._ledger is None:
+            self._ledger = self._stack.enter_context(self.lines("drops"))
+        entry = {"id": doc_id, "rule": drop.rule, "measured": drop.measured, "limit": drop.limit, **(detail or {})}
+        self._ledger.write(to_json(entry))
+        self.receipt.dropped[drop.rule] = self.receipt.dropped.get(drop.rule, 0) + 1
+
+    @contextlib.contextmanager
+    def file(self, role: str, ending: str) -> Iterator[storage.WholeFile]:
+        """A binary file of this task, ``<task>.<ending>``, entered in the receipt under ``role`` when it is whole.
+
+        :meth:`records` then tells the receipt how many records it holds.
+        """
+        relative = receipts.task_path("", self.task.slice, self.task.stage, self.task.name, ending)
+        with storage.whole_file(self.upstream(relative)) as file:
+            yield file
+        self.receipt.outputs[role] = Output(relative, file.bytes, file.sha256, 0)
+
+    def records(self, role: str, count: int) -> None:
+        """Enter how many records the file of ``role`` holds."""
+        out = self.receipt.outputs[role]
+        self.receipt.outputs[role] = Output(out.path, out.bytes, out.sha256, count)
+
+    @contextlib.contextmanager
+    def lines(self, role: str, ending: str | None = None) -> Iterator[LineWriter]:
+        """An intermediate JSONL file of this task (zstd), entered in the receipt under ``role``."""
+        with self.file(role, ending or f"{role}.jsonl.zst") as file:
+            writer = LineWriter(cast(Any, file), INTERMEDIATE_LEVEL)
+            yield writer
+            writer.close()
+        self.records(role, writer.records)
+
+    @contextlib.contextmanager
+    def published(self, name: str | None = None) -> Iterator[LineWriter]:
+        """The published shard of this task, ``ROOT/<slice>/<name or task>.jsonl.zst``."""
+        relative = f"{self.task.slice}/{name or self.task.name}.jsonl.zst"
+        with storage.whole_file(self.upstream(relative)) as file:
+            writer = LineWriter(cast(Any, file), self.place.published_level)
+            yield writer
+            writer.close()
+        role = f"published:{name}" if name else "published"
+        self.receipt.outputs[role] = Output(relative, file.bytes, file.sha256, writer.records)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A task that left its receipt."""
+
+    task: Task
+    receipt: Receipt
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A task that left nothing. ``fatal`` is the error when the whole run must stop (disk full, model missing)."""
+
+    task: Task
+    reason: str
+    detail: str = ""
+    fatal: StorageError | MissingModel | UsageError | None = None
+
+
+def run_task(task: Task, place: Workplace) -> Done | Failed:
+    """Do one task on this process: outputs first, ledger, then the receipt. Never raises."""
+    receipt = Receipt(
+        task.slice, task.stage, task.name, task.rank, task.lineage, list(task.inputs), raw_bytes=task.raw_bytes
+    )
+    context = TaskContext(task, place, receipt)
+    try:
+        with context._stack:  # an error leaves through it, so that no half ledger appears
+            task.work(context)
+        if not receipt.balanced():
+            raise AssertionError(f"read {receipt.read} != kept {receipt.kept} + dropped {receipt.dropped}")
+        receipts.save(place.root, receipt)
+        return Done(task, receipt)
+    except (StorageError, MissingModel, UsageError) as error:
+        return Failed(task, str(error), fatal=error)
+    except BrokenInput as error:
+        return Failed(task, error.message, error.place)
+    except MemoryError:
+        return Failed(task, "out of memory. Give the run more --memory or fewer --workers.", traceback.format_exc())
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}. This is a defect of rpj: please report it with the detail below."
+        return Failed(task, reason, traceback.format_exc())
+
+
+def quarantine(place: Workplace, failed: Failed) -> Quarantine:
+    """Write the quarantine entry of a failed task beside where its receipt would lie."""
+    task = failed.task
+    entry = Quarantine(task.slice, task.stage, task.name, list(task.inputs), failed.reason, failed.detail)
+    path = receipts.task_path(place.root, task.slice, task.stage, task.name, "quarantine.json")
+    storage.write_bytes(path, to_json(entry) + b"\n")
+    return entry

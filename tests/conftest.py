@@ -1,0 +1,68 @@
+"""Shared fixtures: real input where it lies beside the checkout, and no network but loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from redpajama_data.fingerprint import ModelFile
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real raw input; tests that need it skip where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"real input is not there ({SHARED})")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that reaches beyond this machine fails, whatever the machine could reach."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if (
+            isinstance(address, tuple)
+            and not str(address[0]).startswith("127.")
+            and address[0] not in ("localhost", "::1")
+        ):
+            raise AssertionError(f"a test tried to reach {address}")
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> ModelFile:
+    """A byte-level tokenizer without merges: one token a byte."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={letter: i for i, letter in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    tokenizer.save(str(path))
+    return ModelFile(str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+@pytest.fixture(scope="session")
+def neox() -> str:
+    """Path of the GPT-NeoX tokenizer: the real input's copy, or the registry's; skips where neither can be had."""
+    path = SHARED / "models" / "gpt-neox-20b.tokenizer.json"
+    if path.exists():
+        return str(path)
+    from redpajama_data.errors import MissingModel
+    from redpajama_data.models import resolve
+
+    try:
+        return resolve("gpt-neox-20b").path
+    except MissingModel as error:
+        pytest.skip(str(error))

@@ -1,0 +1,162 @@
+"""Beyond one machine: Ray on two nodes, a root and inputs on an object store. Same tasks, same bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import toy
+
+from redpajama_data import account, storage
+from redpajama_data.engine import SliceRun, list_inputs, run_slice
+from redpajama_data.errors import RootInUse
+from redpajama_data.executors import Executor, RayExecutor, SerialExecutor
+from redpajama_data.fingerprint import ModelFile
+from redpajama_data.lock import hold
+from redpajama_data.progress import StageProgress
+from redpajama_data.stages import RunSettings
+from redpajama_data.tasks import Workplace
+
+Run = Callable[..., SliceRun]
+TEXTS = [["one two", "short", "three four"], ["three four", "five six"], ["seven eight", "one two"]]
+
+
+@pytest.fixture
+def run(tiny_tokenizer: ModelFile) -> Run:
+    def go(raw: str, root: str, executor: Executor | None = None) -> SliceRun:
+        inputs = list_inputs(toy.SLICE, [raw])
+        shared = RunSettings(tiny_tokenizer, 0.5)
+        place = Workplace(root, 1 << 26)
+        quiet = partial(StageProgress, quiet=True)
+        return run_slice(toy.SLICE, toy.ToySettings(), shared, inputs, executor or SerialExecutor(), place, quiet)
+
+    return go
+
+
+def shard(texts: list[str]) -> bytes:
+    return "".join(json.dumps({"text": text}) + "\n" for text in texts).encode()
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> str:
+    (tmp_path / "raw").mkdir()
+    for i, texts in enumerate(TEXTS):
+        (tmp_path / "raw" / f"{i}.jsonl").write_bytes(shard(texts))
+    return str(tmp_path / "raw")
+
+
+def tree(root: str) -> dict[str, bytes | None]:
+    names = [name for name in storage.find(root) if "/lock" not in name and "inputs" not in name]
+    return {name: storage.read_bytes(storage.join(root, name)) for name in names}
+
+
+# ---------------------------------------------------------------------------------------------------- Ray
+
+
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[RayExecutor]:
+    """A Ray cluster of two nodes on this machine."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    from ray.cluster_utils import Cluster
+
+    tests = str(Path(__file__).resolve().parent)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+        ray.init(address=cluster.address, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": tests}})
+        yield RayExecutor(None, None)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def test_two_nodes_give_the_same_bytes(run: Run, raw: str, tmp_path: Path, two_nodes: RayExecutor) -> None:
+    assert two_nodes.workers == 2
+    run(raw, str(tmp_path / "serial"))
+    result = run(raw, str(tmp_path / "ray"), two_nodes)
+    assert result.quarantined == []
+    assert tree(str(tmp_path / "ray")) == tree(str(tmp_path / "serial"))
+
+
+def test_a_worker_of_ray_that_dies_costs_its_shard_only(run: Run, raw: str, tmp_path: Path, two_nodes: RayExecutor) -> None:
+    (tmp_path / "raw" / "1.jsonl").write_bytes(shard(["die"]))
+    marker = tmp_path / "marker"
+    (tmp_path / "raw" / "2.jsonl").write_bytes(shard([f"die once {marker}"]))
+    result = run(raw, str(tmp_path / "ray"), two_nodes)
+    assert marker.exists()
+    [entry] = result.quarantined
+    assert (entry.task, "killed 3 times" in entry.reason) == ("00001-1", True)
+    assert len(result.receipts["publish"]) == 2
+
+
+# ------------------------------------------------------------------------------------------------ object store
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """A bucket on an S3 server on loopback."""
+    moto = pytest.importorskip("moto.server", reason="moto is not installed")
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    import fsspec
+
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in settings.items():
+            patch.setenv(key, value)
+        fsspec.filesystem("s3").mkdir("bucket")
+        yield "s3://bucket"
+        fsspec.filesystem("s3").clear_instance_cache()
+    server.stop()
+
+
+def test_an_object_store_gives_the_same_bytes(run: Run, raw: str, tmp_path: Path, bucket: str) -> None:
+    for i, texts in enumerate(TEXTS):
+        storage.write_bytes(f"{bucket}/raw/{i}.jsonl", shard(texts))
+    run(raw, str(tmp_path / "local"))
+    run(f"{bucket}/raw", f"{bucket}/out")
+    for name, data in tree(str(tmp_path / "local")).items():
+        if name.startswith("toy/") or name.endswith((".keys", ".verdicts")):
+            assert storage.read_bytes(f"{bucket}/out/{name}") == data, name
+    assert all(problem is None for _, problem in account.verify(f"{bucket}/out"))
+    assert run(f"{bucket}/raw", f"{bucket}/out").done_now == 0
+    [fate] = account.explain(f"{bucket}/out", f"{bucket}/raw/1.jsonl#0")
+    assert fate.drop is not None
+    assert fate.drop["measured"] == f"{bucket}/raw/0.jsonl#2"
+
+
+def test_an_upload_that_fails_leaves_nothing(bucket: str) -> None:
+    with pytest.raises(RuntimeError), storage.whole_file(f"{bucket}/half/a") as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert storage.find(f"{bucket}/half") == []
+
+
+def test_a_root_in_use_on_an_object_store(bucket: str) -> None:
+    with hold(f"{bucket}/held"), pytest.raises(RootInUse, match=r"is in use by process .*remove s3://"), hold(f"{bucket}/held"):
+        pass
+    with hold(f"{bucket}/held"):  # given back
+        pass
+
+
+def test_a_lock_left_by_a_killed_run_of_this_host_is_taken_over(bucket: str) -> None:
+    import msgspec
+
+    from redpajama_data import lock
+
+    gone = lock._me()
+    gone.pid = 2**22 - 1  # beyond the highest process id of a default system
+    storage.write_bytes(f"{bucket}/stale/_run/lock.json", msgspec.json.encode(gone))
+    with hold(f"{bucket}/stale"):
+        pass

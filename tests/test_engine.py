@@ -1,0 +1,223 @@
+"""The engine on a toy slice: same bytes on every executor, resume, quarantine, account."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy
+
+from redpajama_data import account, receipts
+from redpajama_data.engine import SliceRun, list_inputs, run_slice
+from redpajama_data.errors import RootInUse, UsageError
+from redpajama_data.executors import open_executor
+from redpajama_data.fingerprint import ModelFile, describe
+from redpajama_data.lock import hold
+from redpajama_data.progress import StageProgress
+from redpajama_data.shards import read_jsonl
+from redpajama_data.stages import RunSettings
+from redpajama_data.tasks import Workplace
+
+Run = Callable[..., SliceRun]
+
+
+@pytest.fixture
+def run(tmp_path: Path, tiny_tokenizer: ModelFile) -> Run:
+    """Runs the toy slice on ``tmp_path/raw`` into ``tmp_path/<root>``."""
+
+    def go(root: str = "root", executor: str = "serial", workers: int = 2, memory: int = 1 << 26, **settings: Any) -> SliceRun:
+        made = toy.ToySettings(input=(str(tmp_path / "raw"),), **settings)
+        inputs = list_inputs(toy.SLICE, made.input)
+        with open_executor(executor, workers=workers) as pool:
+            place = Workplace(str(tmp_path / root), memory)
+            quiet = partial(StageProgress, quiet=True)
+            return run_slice(toy.SLICE, made, RunSettings(tiny_tokenizer, 0.5), inputs, pool, place, quiet)
+
+    return go
+
+
+def raw(folder: Path, name: str, texts: list[str]) -> Path:
+    path = folder / "raw" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return path
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """Every file of a root by its relative path, without the lock."""
+    files = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return {name: data for name, data in files.items() if not name.startswith("_run/lock")}
+
+
+def published(root: Path) -> list[str]:
+    return [record["text"] for path in sorted(root.glob("toy/*")) for record in read_jsonl(str(path))]
+
+
+@pytest.fixture
+def three_shards(tmp_path: Path) -> Path:
+    raw(tmp_path, "a.jsonl", ["one two", "short", "three four", "one two"])
+    raw(tmp_path, "b.jsonl", ["three four", "five six", "raise an error"])
+    raw(tmp_path, "c.jsonl", ["seven eight", "one two", "five six"])
+    return tmp_path
+
+
+def test_first_copy_wins_and_every_record_is_accounted_for(run: Run, three_shards: Path) -> None:
+    result = run()
+    assert published(three_shards / "root") == ["one two", "three four", "five six", "seven eight"]
+    assert receipts.sum_drops(result.all_receipts()) == {"defect": 1, "duplicate": 4, "min_words": 1}
+    assert result.quarantined == []
+    assert all(problem is None for _, problem in account.verify(str(three_shards / "root")))
+    raw_a, raw_b, raw_c = (str(three_shards / "raw" / f"{name}.jsonl") for name in "abc")
+    fates = {
+        f"{raw_a}#1": ("min_words", 1, 2),
+        f"{raw_a}#3": ("duplicate", f"{raw_a}#0", None),
+        f"{raw_b}#0": ("duplicate", f"{raw_a}#2", None),
+        f"{raw_b}#2": ("defect", "no_bang: ValueError: unexpected", None),
+        f"{raw_c}#2": ("duplicate", f"{raw_b}#1", None),
+    }
+    for doc_id, (rule, measured, limit) in fates.items():
+        [fate] = account.explain(str(three_shards / "root"), doc_id)
+        assert fate.drop is not None
+        assert (fate.drop["rule"], fate.drop["measured"], fate.drop["limit"]) == (rule, measured, limit)
+    [fate] = account.explain(str(three_shards / "root"), f"{raw_b}#1")
+    assert (fate.kept, fate.line) == ("toy/00001-b.jsonl.zst", 1)
+    with pytest.raises(UsageError, match="no such record"):
+        account.explain(str(three_shards / "root"), f"{raw_b}#9")
+
+
+@pytest.mark.parametrize(("executor", "workers", "memory"), [("serial", 1, 1 << 30), ("local", 1, 1 << 26), ("local", 3, 1 << 26)])
+def test_same_bytes_on_every_executor(run: Run, three_shards: Path, executor: str, workers: int, memory: int) -> None:
+    run("reference")
+    run("other", executor=executor, workers=workers, memory=memory)
+    assert tree(three_shards / "other") == tree(three_shards / "reference")
+
+
+def test_a_second_run_does_nothing(run: Run, three_shards: Path) -> None:
+    run()
+    before = tree(three_shards / "root")
+    again = run()
+    assert (again.done_now, again.skipped) == (0, 7)
+    assert tree(three_shards / "root") == before
+
+
+def test_a_changed_threshold_redoes_exactly_what_follows(run: Run, three_shards: Path) -> None:
+    run()
+    result = run(min_words=1)
+    assert (result.done_now, result.skipped) == (3, 4)
+    assert "short" in published(three_shards / "root")
+
+
+@pytest.mark.parametrize("victim", ["toy/00001-b.jsonl.zst", "_run/toy/clean/00000-a.keys", "_run/toy/dedup/keys-0000-4096.verdicts"])
+def test_a_lost_file_is_made_again(run: Run, three_shards: Path, victim: str) -> None:
+    run()
+    before = tree(three_shards / "root")
+    (three_shards / "root" / victim).unlink()
+    assert run().done_now == 1
+    assert tree(three_shards / "root") == before
+
+
+def test_a_removed_input_leaves_nothing_behind(run: Run, three_shards: Path) -> None:
+    run()
+    (three_shards / "raw" / "a.jsonl").unlink()
+    run()
+    run("fresh")
+    assert tree(three_shards / "root") == tree(three_shards / "fresh")
+    assert published(three_shards / "root") == ["three four", "five six", "seven eight", "one two"]
+
+
+def test_files_of_a_killed_run_are_swept(run: Run, three_shards: Path) -> None:
+    run()
+    before = tree(three_shards / "root")
+    (three_shards / "root" / "toy" / "00001-b.jsonl.zst.tmp-1-ab").write_bytes(b"half")
+    run()
+    assert tree(three_shards / "root") == before
+
+
+def test_a_broken_file_keeps_what_came_before_and_is_reported(run: Run, three_shards: Path) -> None:
+    raw(three_shards, "b.jsonl", ["nine ten", "crash", "never seen"])
+    result = run()
+    assert published(three_shards / "root") == ["one two", "three four", "nine ten", "seven eight", "five six"]
+    [broken] = result.broken()
+    assert "crashed. Mend it. (line 2)" in str(broken.broken)
+    assert receipts.sum_drops([broken]) == {"broken_input": 1}
+    assert broken.balanced()
+
+
+def test_a_shard_that_is_not_the_format_is_quarantined_and_the_run_goes_on(run: Run, three_shards: Path) -> None:
+    (three_shards / "raw" / "b.jsonl").write_text("not json\n" * 200)
+    result = run()
+    [entry] = result.quarantined
+    assert (entry.stage, entry.task) == ("clean", "00001-b")
+    assert "200 of 200 records are malformed" in entry.reason
+    assert published(three_shards / "root") == ["one two", "three four", "seven eight", "five six"]
+    raw(three_shards, "b.jsonl", ["mended now"])
+    assert run().quarantined == []
+    run("fresh")
+    assert tree(three_shards / "root") == tree(three_shards / "fresh")
+
+
+def test_a_worker_killed_once_costs_nothing(run: Run, three_shards: Path) -> None:
+    marker = three_shards / "marker"
+    raw(three_shards, "b.jsonl", [f"die once {marker}"])
+    result = run(executor="local")
+    assert marker.exists()
+    assert result.quarantined == []
+    run("reference")
+    assert tree(three_shards / "root") == tree(three_shards / "reference")
+
+
+def test_a_worker_killed_at_every_try_is_quarantined_and_the_others_go_on(run: Run, three_shards: Path) -> None:
+    raw(three_shards, "b.jsonl", ["die"])
+    result = run(executor="local")
+    [entry] = result.quarantined
+    assert (entry.task, "killed 3 times" in entry.reason) == ("00001-b", True)
+    assert published(three_shards / "root") == ["one two", "three four", "seven eight", "five six"]
+
+
+def test_verify_finds_damage(run: Run, three_shards: Path) -> None:
+    run()
+    shard = three_shards / "root" / "toy" / "00001-b.jsonl.zst"
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(data)
+    (three_shards / "root" / "toy" / "stray.jsonl.zst").write_bytes(b"")
+    problems = {name: problem for name, problem in account.verify(str(three_shards / "root")) if problem}
+    assert set(problems) == {"toy/00001-b.jsonl.zst", "toy/stray.jsonl.zst"}
+    assert "SHA-256 differs" in problems["toy/00001-b.jsonl.zst"]
+
+
+def test_a_root_in_use_names_its_holder(tmp_path: Path) -> None:
+    code = f"from redpajama_data.lock import hold\nwith hold({str(tmp_path)!r}): print('held', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(RootInUse, match=f"process {other.pid} .*Wait for it"), hold(str(tmp_path)):
+            pass
+        other.kill()
+    with hold(str(tmp_path)):  # a lock ends with its process
+        pass
+
+
+def test_no_input_says_what_is_expected(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"files named \*\.jsonl"):
+        list_inputs(toy.SLICE, [])
+    with pytest.raises(UsageError, match="no input there"):
+        list_inputs(toy.SLICE, [str(tmp_path)])
+
+
+def test_fingerprints_refuse_what_they_cannot_name() -> None:
+    with pytest.raises(TypeError, match="named module-level function"):
+        describe(lambda doc: doc)
+    with pytest.raises(TypeError, match="no fingerprint"):
+        describe(object())
+    assert describe(partial(toy.min_words, limit=1)) != describe(partial(toy.min_words, limit=2))
+    assert describe(ModelFile("/a", "00")) == describe(ModelFile("/b", "00"))
+
+

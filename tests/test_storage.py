@@ -1,0 +1,136 @@
+"""Files and streams: whole or not at all, bounded, damage named."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import os
+import resource
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from redpajama_data import storage
+from redpajama_data.errors import BrokenInput, StorageError, UsageError
+from redpajama_data.storage import TooLong, iter_lines, list_files, open_decompressed, whole_file
+
+TEXT = b"".join(b"line %d of a file\n" % i for i in range(20_000))
+CODECS = {
+    "gz": gzip.compress,
+    "zst": zstandard.ZstdCompressor(write_checksum=True).compress,
+    "bz2": bz2.compress,
+    "txt": bytes,
+}
+
+
+def written(folder: Path, name: str, data: bytes) -> str:
+    path = folder / name
+    path.write_bytes(data)
+    return str(path)
+
+
+@pytest.mark.parametrize("ending", CODECS)
+def test_decompresses_by_ending(tmp_path: Path, ending: str) -> None:
+    path = written(tmp_path, f"a.{ending}", CODECS[ending](TEXT))
+    with open_decompressed(path) as stream:
+        assert b"".join(iter(lambda: stream.read(1000), b"")) == TEXT
+
+
+@pytest.mark.parametrize("ending", ["gz", "zst", "bz2"])
+def test_several_members_one_after_another(tmp_path: Path, ending: str) -> None:
+    path = written(tmp_path, f"a.{ending}", CODECS[ending](TEXT) + CODECS[ending](b"more\n"))
+    assert list(iter_lines(path, max_bytes=100)) == [*TEXT.splitlines(), b"more"]
+
+
+@pytest.mark.parametrize("ending", ["gz", "zst", "bz2"])
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_truncated_stream_is_named_and_what_came_before_stays(tmp_path: Path, ending: str, share: float) -> None:
+    data = b"".join(CODECS[ending](os.urandom(50_000).hex().encode() + b"\n") for _ in range(10))
+    path = written(tmp_path, f"a.{ending}", data[: int(len(data) * share)])
+    lines = []
+    with pytest.raises(BrokenInput, match="fetch the file again") as caught:
+        lines.extend(iter_lines(path, max_bytes=1 << 20))
+    assert "decompressed bytes" in caught.value.place
+
+
+@pytest.mark.parametrize("ending", ["gz", "zst", "bz2"])
+def test_not_compressed_at_all(tmp_path: Path, ending: str) -> None:
+    path = written(tmp_path, f"a.{ending}", b"this is plain text, whatever its name says\n" * 10)
+    with pytest.raises(BrokenInput, match="damaged"):
+        list(iter_lines(path, max_bytes=1 << 20))
+
+
+def test_missing_and_unreadable_files_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(BrokenInput, match="no such file"):
+        list(iter_lines(str(tmp_path / "none.gz"), max_bytes=10))
+    with pytest.raises(BrokenInput, match="Check the file"):
+        list(iter_lines(str(tmp_path), max_bytes=10))  # a folder
+
+
+@given(
+    pieces=st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=30),
+    limit=st.integers(1, 30),
+    step=st.integers(1, 16),
+)
+def test_lines_equal_the_plain_reading(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[tuple[int, bool]], limit: int, step: int
+) -> None:
+    data = b"".join(b"x" * size + (b"\n" if end else b"") for size, end in pieces)
+    path = written(tmp_path_factory.mktemp("lines"), "a.txt", data)
+    plain = data.split(b"\n")
+    if not plain[-1]:
+        plain.pop()
+    expected = [line if len(line) <= limit else TooLong(len(line)) for line in plain]
+    before, storage._LINE_STEP = storage._LINE_STEP, step
+    try:
+        assert list(iter_lines(path, max_bytes=limit)) == expected
+    finally:
+        storage._LINE_STEP = before
+
+
+def test_a_file_appears_only_when_whole(tmp_path: Path) -> None:
+    path = tmp_path / "out" / "a.bin"
+    with pytest.raises(RuntimeError), whole_file(str(path)) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert list((tmp_path / "out").iterdir()) == []
+    with whole_file(str(path)) as file:
+        file.write(b"all of it")
+        assert not path.exists()
+    assert path.read_bytes() == b"all of it"
+    assert (file.bytes, len(file.sha256)) == (9, 64)
+
+
+def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
+    """A limit on the size of a file fails a write as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        with pytest.raises(StorageError, match="no space left.*goes on where it stopped"), whole_file(
+            str(tmp_path / "big")
+        ) as file:
+            for _ in range(4):
+                file.write(bytes(1 << 20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_root_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="Choose a --root"), whole_file(str(tmp_path / "file" / "a")):
+        pass
+
+
+def test_inputs_are_sorted_and_recognised_by_name(tmp_path: Path) -> None:
+    for name in ("b/github_2.gz", "a/github_10.gz", "a/github_9.gz", "a/other.gz", "github_1.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    found = [raw.path.removeprefix(f"{tmp_path}/") for raw in list_files(str(tmp_path), ["github_*.gz"])]
+    assert found == ["a/github_10.gz", "a/github_9.gz", "b/github_2.gz", "github_1.gz"]
+    assert len(list_files(f"{tmp_path}/a/*.gz", ["github_*.gz"])) == 3
+    with pytest.raises(UsageError, match=r"no input there.*github_"):
+        list_files(str(tmp_path / "none"), ["github_*.gz"])
