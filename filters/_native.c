@@ -1,0 +1,603 @@
+/* The three inner loops that Python is too slow for. Each equals a plain Python reading, for every code point:
+
+     text_stats(text)   lines, longest line, alphanumeric and alphabetic characters
+     simhash64(text)    the 64-bit SimHash of the published books step
+     line_hashes(text)  the 64-bit CCNet hash of every line
+
+   What a character is (alphanumeric, lower case, ...) is asked of the running Python, once, for the table below.
+   tests/test_native.py states the plain readings and compares them over all of Unicode. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+#if !defined(__GNUC__) || (defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
+#error "filters/_native.c needs gcc or clang and a little-endian machine"
+#endif
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+#endif
+
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define INLINE static inline __attribute__((always_inline))
+
+/* ------------------------------------------------------------------------------------------- characters */
+
+enum { ALNUM = 1, ALPHA = 2, BREAK = 4, SPACE = 8 };
+
+#define BMP 0x10000
+#define CAPITAL_SIGMA 0x3A3   /* its lower case depends on its neighbours: left to str.lower */
+#define CAPITAL_I_DOT 0x130   /* the one character whose lower case is two: "i" and U+0307 */
+
+static uint8_t flags_table[BMP];
+static uint16_t word_table[BMP]; /* the lower-case character if it is \w, else 0 */
+static uint16_t norm_table[BMP]; /* the character of the CCNet line normalisation, 0 where it is deleted */
+
+/* CCNet's 34 punctuation marks without U+FF11: a digit, it is a 0 before marks are deleted. Controls: norm_slow. */
+static const uint16_t DELETED[] = {
+    0x00AB, 0x00B4, 0x00BB, 0x2013, 0x2014, 0x2019, 0x201C, 0x201D, 0x201E, 0x2026, 0x2236, 0x2501,
+    0x25BA, 0x3001, 0x3002, 0x3008, 0x3009, 0x300A, 0x300B, 0x300C, 0x300D, 0x3010, 0x3011, 0xFF01,
+    0xFF05, 0xFF08, 0xFF09, 0xFF0C, 0xFF0E, 0xFF1A, 0xFF1B, 0xFF1F, 0xFF5E};
+
+static int flags_slow(Py_UCS4 c) {
+    return (Py_UNICODE_ISALNUM(c) ? ALNUM : 0) | (Py_UNICODE_ISALPHA(c) ? ALPHA : 0) |
+           (Py_UNICODE_ISLINEBREAK(c) ? BREAK : 0) | (Py_UNICODE_ISSPACE(c) ? SPACE : 0);
+}
+static Py_UCS4 word_slow(Py_UCS4 c) {
+    c = Py_UNICODE_TOLOWER(c);
+    return Py_UNICODE_ISALNUM(c) || c == '_' ? c : 0;
+}
+static Py_UCS4 norm_slow(Py_UCS4 c) {
+    if (c < 0x20 || (c >= 0x7F && c < 0xA0)) return 0;
+    c = Py_UNICODE_TOLOWER(c);
+    return Py_UNICODE_ISDECIMAL(c) ? '0' : c;
+}
+static void fill_tables(void) {
+    for (Py_UCS4 c = 0; c < BMP; c++) {
+        flags_table[c] = (uint8_t)flags_slow(c);
+        word_table[c] = (uint16_t)word_slow(c);
+        norm_table[c] = (uint16_t)norm_slow(c);
+    }
+    for (size_t i = 0; i < sizeof DELETED / sizeof *DELETED; i++) norm_table[DELETED[i]] = 0;
+}
+INLINE int flags_of(Py_UCS4 c) { return LIKELY(c < BMP) ? flags_table[c] : flags_slow(c); }
+INLINE Py_UCS4 word_of(Py_UCS4 c) { return LIKELY(c < BMP) ? word_table[c] : word_slow(c); }
+INLINE Py_UCS4 norm_of(Py_UCS4 c) { return LIKELY(c < BMP) ? norm_table[c] : norm_slow(c); }
+
+/* UTF-8 of c, at most 4 bytes; nothing for c == 0. Branch-free where it matters: ASCII and "deleted". */
+INLINE uint8_t *put_utf8(uint8_t *out, Py_UCS4 c) {
+    if (LIKELY(c < 0x80)) {
+        *out = (uint8_t)c;
+        return out + (c != 0);
+    }
+    if (c < 0x800) {
+        *out++ = (uint8_t)(0xC0 | c >> 6);
+    } else {
+        if (c < 0x10000) {
+            *out++ = (uint8_t)(0xE0 | c >> 12);
+        } else {
+            *out++ = (uint8_t)(0xF0 | c >> 18);
+            *out++ = (uint8_t)(0x80 | (c >> 12 & 0x3F));
+        }
+        *out++ = (uint8_t)(0x80 | (c >> 6 & 0x3F));
+    }
+    *out++ = (uint8_t)(0x80 | (c & 0x3F));
+    return out;
+}
+
+/* Run `call`, whose argument `kind` is then a constant, so that each of the three widths is its own loop. */
+#define BY_KIND(text, call)                                                        \
+    do {                                                                           \
+        if (PyUnicode_KIND(text) == PyUnicode_1BYTE_KIND) {                        \
+            const int kind = PyUnicode_1BYTE_KIND; call;                           \
+        } else if (PyUnicode_KIND(text) == PyUnicode_2BYTE_KIND) {                 \
+            const int kind = PyUnicode_2BYTE_KIND; call;                           \
+        } else {                                                                   \
+            const int kind = PyUnicode_4BYTE_KIND; call;                           \
+        }                                                                          \
+    } while (0)
+
+static int is_text(PyObject *object, const char *function) {
+    if (!PyUnicode_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "%s() takes a str, not %.200s", function, Py_TYPE(object)->tp_name);
+        return 0;
+    }
+#if PY_VERSION_HEX < 0x030C0000
+    if (PyUnicode_READY(object) < 0) return 0;
+#endif
+    return 1;
+}
+
+/* text[from:to].lower() as a new str. */
+static PyObject *lowered(PyObject *text, Py_ssize_t from, Py_ssize_t to) {
+    PyObject *part = PyUnicode_Substring(text, from, to);
+    if (part == NULL) return NULL;
+    PyObject *low = PyObject_CallMethod(part, "lower", NULL);
+    Py_DECREF(part);
+    return low;
+}
+
+/* ------------------------------------------------------------------------------------------- text_stats */
+
+struct stats { Py_ssize_t lines, longest, alnum, alpha; };
+
+INLINE void count(int kind, const void *data, Py_ssize_t length, struct stats *out) {
+    Py_ssize_t start = 0, alnum = 0, alpha = 0;
+    for (Py_ssize_t i = 0; i < length; i++) {
+        const Py_UCS4 c = PyUnicode_READ(kind, data, i);
+        const int flags = flags_of(c);
+        alnum += flags & ALNUM;
+        alpha += (flags & ALPHA) / ALPHA;
+        if (UNLIKELY(flags & BREAK)) {
+            if (i - start > out->longest) out->longest = i - start;
+            if (c == '\r' && i + 1 < length && PyUnicode_READ(kind, data, i + 1) == '\n') i++;
+            start = i + 1;
+            out->lines++;
+        }
+    }
+    if (start < length) {
+        if (length - start > out->longest) out->longest = length - start;
+        out->lines++;
+    }
+    out->alnum = alnum;
+    out->alpha = alpha;
+}
+
+static PyObject *text_stats(PyObject *module, PyObject *text) {
+    (void)module;
+    if (!is_text(text, "text_stats")) return NULL;
+    struct stats s = {0, 0, 0, 0};
+    BY_KIND(text, count(kind, PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text), &s));
+    return Py_BuildValue("(nnnn)", s.lines, s.longest, s.alnum, s.alpha);
+}
+
+/* -------------------------------------------------------------------------------------------- simhash64 */
+
+/* Features are all windows of 6 characters; a window is at most 24 bytes of UTF-8, so its MD5 is one block of which
+   only words 0-6 and the length vary. 16 windows go through MD5 side by side in the lanes of a vector, two vectors at
+   a time because one alone would wait for its own results. Of each digest, words 2 and 3 are the feature's 64 bits.
+
+   How often each bit was set is counted in bit slices: plane[p] holds bit p of 16 x 32 counters, and sixteen new
+   vectors go in with one carry-save adder tree, a few instructions each instead of 64 additions a window. */
+
+#define WINDOW 6
+#define LANES 16
+#define STEP (2 * LANES)     /* windows through MD5 at once */
+#define GROUP (8 * STEP)     /* windows for one adder tree: 16 vectors a word */
+#define PLANES 16
+#define GROUPS_MAX 4095      /* groups until a counter of PLANES bits could overflow: 16 * 4095 < 2**16 */
+#define BATCH (16 * GROUP)   /* windows between two refills of the buffer */
+#define WORDS 7              /* message words a window can reach: 24 bytes and the 0x80 after them */
+
+typedef uint32_t vec __attribute__((vector_size(4 * LANES)));
+
+struct simhash {
+    vec plane[2][PLANES];
+    uint64_t count[64];
+    uint64_t windows;
+    int groups;
+    size_t chars, used;                       /* what is in the buffer */
+    uint32_t start[BATCH + WINDOW + STEP];    /* where each character begins in it */
+    uint8_t buffer[4 * (BATCH + WINDOW) + 64];
+};
+
+#define F(b, c, d) ((d) ^ ((b) & ((c) ^ (d))))
+#define G(b, c, d) ((c) ^ ((d) & ((b) ^ (c))))
+#define H(b, c, d) ((b) ^ (c) ^ (d))
+#define I(b, c, d) ((c) ^ ((b) | ~(d)))
+#define ROTATE(x, s) ((x) << (s) | (x) >> (32 - (s)))
+#define ROUND(f, a, b, c, d, i, k, s)                                                  \
+    for (int v = 0; v < 2; v++) {                                                      \
+        a[v] += f(b[v], c[v], d[v]) + ((i) < words ? w[(i) % WORDS][v] + (k)           \
+                                      : (i) == 14 ? w[WORDS][v] + (k) : zero + (k));   \
+        a[v] = ROTATE(a[v], s) + b[v];                                                 \
+    }
+#define ROUNDS(f, i0, i1, i2, i3, k0, k1, k2, k3, s0, s1, s2, s3)                      \
+    ROUND(f, a, b, c, d, i0, k0, s0) ROUND(f, d, a, b, c, i1, k1, s1)                  \
+    ROUND(f, c, d, a, b, i2, k2, s2) ROUND(f, b, c, d, a, i3, k3, s3)
+
+/* Words 2 and 3 of 32 MD5 digests. w[0..words) is the message, w[WORDS] its length in bits, all else is 0. */
+INLINE void md5(const vec w[WORDS + 1][2], const int words, vec out_c[2], vec out_d[2]) {
+    const vec zero = {0};
+    vec a[2], b[2], c[2], d[2];
+    for (int v = 0; v < 2; v++) {
+        a[v] = zero + 0x67452301u; b[v] = zero + 0xEFCDAB89u; c[v] = zero + 0x98BADCFEu; d[v] = zero + 0x10325476u;
+    }
+    ROUNDS(F, 0, 1, 2, 3, 0xD76AA478u, 0xE8C7B756u, 0x242070DBu, 0xC1BDCEEEu, 7, 12, 17, 22)
+    ROUNDS(F, 4, 5, 6, 7, 0xF57C0FAFu, 0x4787C62Au, 0xA8304613u, 0xFD469501u, 7, 12, 17, 22)
+    ROUNDS(F, 8, 9, 10, 11, 0x698098D8u, 0x8B44F7AFu, 0xFFFF5BB1u, 0x895CD7BEu, 7, 12, 17, 22)
+    ROUNDS(F, 12, 13, 14, 15, 0x6B901122u, 0xFD987193u, 0xA679438Eu, 0x49B40821u, 7, 12, 17, 22)
+    ROUNDS(G, 1, 6, 11, 0, 0xF61E2562u, 0xC040B340u, 0x265E5A51u, 0xE9B6C7AAu, 5, 9, 14, 20)
+    ROUNDS(G, 5, 10, 15, 4, 0xD62F105Du, 0x02441453u, 0xD8A1E681u, 0xE7D3FBC8u, 5, 9, 14, 20)
+    ROUNDS(G, 9, 14, 3, 8, 0x21E1CDE6u, 0xC33707D6u, 0xF4D50D87u, 0x455A14EDu, 5, 9, 14, 20)
+    ROUNDS(G, 13, 2, 7, 12, 0xA9E3E905u, 0xFCEFA3F8u, 0x676F02D9u, 0x8D2A4C8Au, 5, 9, 14, 20)
+    ROUNDS(H, 5, 8, 11, 14, 0xFFFA3942u, 0x8771F681u, 0x6D9D6122u, 0xFDE5380Cu, 4, 11, 16, 23)
+    ROUNDS(H, 1, 4, 7, 10, 0xA4BEEA44u, 0x4BDECFA9u, 0xF6BB4B60u, 0xBEBFBC70u, 4, 11, 16, 23)
+    ROUNDS(H, 13, 0, 3, 6, 0x289B7EC6u, 0xEAA127FAu, 0xD4EF3085u, 0x04881D05u, 4, 11, 16, 23)
+    ROUNDS(H, 9, 12, 15, 2, 0xD9D4D039u, 0xE6DB99E5u, 0x1FA27CF8u, 0xC4AC5665u, 4, 11, 16, 23)
+    ROUNDS(I, 0, 7, 14, 5, 0xF4292244u, 0x432AFF97u, 0xAB9423A7u, 0xFC93A039u, 6, 10, 15, 21)
+    ROUNDS(I, 12, 3, 10, 1, 0x655B59C3u, 0x8F0CCC92u, 0xFFEFF47Du, 0x85845DD1u, 6, 10, 15, 21)
+    ROUNDS(I, 8, 15, 6, 13, 0x6FA87E4Fu, 0xFE2CE6E0u, 0xA3014314u, 0x4E0811A1u, 6, 10, 15, 21)
+    ROUNDS(I, 4, 11, 2, 9, 0xF7537E82u, 0xBD3AF235u, 0x2AD7D2BBu, 0xEB86D391u, 6, 10, 15, 21)
+    for (int v = 0; v < 2; v++) {
+        out_c[v] = c[v] + 0x98BADCFEu;
+        out_d[v] = d[v] + 0x10325476u;
+    }
+}
+
+/* low, high = the two-bit sums of x + y + z */
+#define ADD(high, low, x, y, z)                       \
+    do {                                              \
+        const vec half = (x) ^ (y);                   \
+        high = ((x) & (y)) | (half & (z));            \
+        low = half ^ (z);                             \
+    } while (0)
+
+INLINE void add_16(vec plane[PLANES], const vec in[16]) {
+    vec carry[16];
+    for (int i = 0; i < 16; i++) carry[i] = in[i];
+    int p = 0;
+    for (int n = 16; n > 1; n /= 2, p++)
+        for (int i = 0; i < n / 2; i++) ADD(carry[i], plane[p], plane[p], carry[2 * i], carry[2 * i + 1]);
+    vec up = carry[0];
+    for (; p < PLANES; p++) {
+        const vec next = plane[p] & up;
+        plane[p] ^= up;
+        up = next;
+    }
+}
+
+/* The message words of STEP windows of 6 ASCII characters: 6 bytes, 0x80, zeros. */
+INLINE void load_ascii(const uint8_t *text, vec w[WORDS + 1][2]) {
+    uint32_t *out = (uint32_t *)w;
+    for (int i = 0; i < STEP; i++) {
+        out[i] = text[i] | (uint32_t)text[i + 1] << 8 | (uint32_t)text[i + 2] << 16 | (uint32_t)text[i + 3] << 24;
+        out[STEP + i] = text[i + 4] | (uint32_t)text[i + 5] << 8 | 0x800000u;
+        out[WORDS * STEP + i] = 8 * WINDOW;
+    }
+}
+
+/* The same for windows of any characters that fit in `words` words, gathered one by one. */
+INLINE void load_any(const uint8_t *text, const uint32_t *start, const int words, vec w[WORDS + 1][2]) {
+    static const uint8_t mask[8 * WORDS] = {[0 ... 4 * WORDS - 1] = 0xFF};
+    static const uint8_t mark[8 * WORDS] = {[4 * WORDS] = 0x80};
+    uint32_t *out = (uint32_t *)w;
+    for (int lane = 0; lane < STEP; lane++) {
+        const uint32_t from = start[lane], bytes = start[lane + WINDOW] - from;
+        for (int i = 0; i < words; i++) {
+            uint32_t word, keep, end;
+            memcpy(&word, text + from + 4 * i, 4);
+            memcpy(&keep, mask + 4 * WORDS - bytes + 4 * i, 4);
+            memcpy(&end, mark + 4 * WORDS - bytes + 4 * i, 4);
+            out[i * STEP + lane] = (word & keep) | end;
+        }
+        out[WORDS * STEP + lane] = 8 * bytes;
+    }
+}
+
+/* Add up to GROUP windows to the counters. */
+INLINE void group_body(struct simhash *s, size_t first, size_t windows) {
+    vec c[16], d[16], w[WORDS + 1][2];
+    for (size_t step = 0; step < 8; step++) {
+        const uint32_t *start = s->start + first + step * STEP;
+        vec *to_c = c + 2 * step, *to_d = d + 2 * step;
+        if (step * STEP >= windows) {
+            memset(to_c, 0, 2 * sizeof(vec));
+            memset(to_d, 0, 2 * sizeof(vec));
+            continue;
+        }
+        const size_t reach = STEP + WINDOW - 1;
+        if (first + step * STEP + reach <= s->chars && start[reach] - start[0] == reach) { /* a byte a character */
+            load_ascii(s->buffer + start[0], w);
+            md5((const vec(*)[2])w, 2, to_c, to_d);
+        } else {
+            uint32_t longest = 0;
+            for (int lane = 0; lane < STEP; lane++) {
+                const uint32_t bytes = start[lane + WINDOW] - start[lane];
+                longest = bytes > longest ? bytes : longest;
+            }
+            if (longest < 12) { /* Latin script with its accents: 3 words hold it and the 0x80 */
+                load_any(s->buffer, start, 3, w);
+                md5((const vec(*)[2])w, 3, to_c, to_d);
+            } else {
+                load_any(s->buffer, start, WORDS, w);
+                md5((const vec(*)[2])w, WORDS, to_c, to_d);
+            }
+        }
+        for (size_t lane = windows - step * STEP; lane < STEP; lane++)
+            ((uint32_t *)to_c)[lane] = ((uint32_t *)to_d)[lane] = 0;
+    }
+    add_16(s->plane[0], c);
+    add_16(s->plane[1], d);
+}
+
+static void group_plain(struct simhash *s, size_t first, size_t windows) { group_body(s, first, windows); }
+static void (*group)(struct simhash *, size_t, size_t) = group_plain;
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
+static void group_avx512(struct simhash *s, size_t first, size_t windows) { group_body(s, first, windows); }
+__attribute__((target("avx2")))
+static void group_avx2(struct simhash *s, size_t first, size_t windows) { group_body(s, first, windows); }
+#endif
+
+/* Empty the planes into the 64 counters: bit i of digest word j (bytes 8-15 of the digest, big-endian). */
+static void flush_planes(struct simhash *s) {
+    for (int j = 0; j < 2; j++)
+        for (int p = 0; p < PLANES; p++)
+            for (int lane = 0; lane < LANES; lane++)
+                for (uint32_t left = s->plane[j][p][lane]; left; left &= left - 1) {
+                    const int i = __builtin_ctz(left);
+                    s->count[(j ? 24 : 56) - i / 8 * 8 + i % 8] += (uint64_t)1 << p;
+                }
+    memset(s->plane, 0, sizeof s->plane);
+    s->groups = 0;
+}
+
+/* Hash the first `windows` windows of the buffer; the 5 characters after them stay for the next batch. */
+static void hash_windows(struct simhash *s, size_t windows) {
+    for (size_t i = s->chars; i < s->chars + WINDOW + STEP && i < sizeof s->start / 4; i++)
+        s->start[i] = (uint32_t)s->used;
+    for (size_t first = 0; first < windows; first += GROUP) {
+        group(s, first, windows - first < GROUP ? windows - first : GROUP);
+        if (++s->groups == GROUPS_MAX) flush_planes(s);
+    }
+    s->windows += windows;
+    const uint32_t from = s->start[windows];
+    if (windows < s->chars) {
+        for (size_t i = windows; i < s->chars; i++) s->start[i - windows] = s->start[i] - from;
+        memmove(s->buffer, s->buffer + from, s->used - from);
+        s->chars -= windows;
+        s->used -= from;
+    }
+}
+
+INLINE void feed(int kind, const void *data, Py_ssize_t from, Py_ssize_t to, struct simhash *s) {
+    while (from < to) {
+        const size_t room = BATCH + WINDOW - 1 - s->chars;
+        const Py_ssize_t until = (size_t)(to - from) > room ? from + (Py_ssize_t)room : to;
+        uint32_t *start = s->start + s->chars;
+        uint8_t *const buffer = s->buffer, *end = buffer + s->used;
+        for (; from < until; from++) {
+            const Py_UCS4 c = word_of(PyUnicode_READ(kind, data, from));
+            *start = (uint32_t)(end - buffer);
+            end = put_utf8(end, c);
+            start += c != 0;
+        }
+        const size_t chars = s->chars = (size_t)(start - s->start);
+        s->used = (size_t)(end - buffer);
+        if (chars == BATCH + WINDOW - 1) hash_windows(s, BATCH);
+    }
+}
+
+static PyObject *simhash64(PyObject *module, PyObject *text) {
+    (void)module;
+    if (!is_text(text, "simhash64")) return NULL;
+    void *memory = PyMem_Malloc(sizeof(struct simhash) + sizeof(vec));
+    if (memory == NULL) return PyErr_NoMemory();
+    struct simhash *s = (void *)(((uintptr_t)memory + sizeof(vec) - 1) / sizeof(vec) * sizeof(vec));
+    memset(s, 0, offsetof(struct simhash, start));
+
+    /* In pieces that end after a newline, which no lower-casing rule looks across: memory does not grow with the text. */
+    const Py_ssize_t length = PyUnicode_GET_LENGTH(text);
+    const int kind_1 = PyUnicode_KIND(text) == PyUnicode_1BYTE_KIND;
+    for (Py_ssize_t from = 0, to; from < length; from = to) {
+        Py_ssize_t sigma = -1;
+        to = length;
+        if (!kind_1) {
+            const Py_ssize_t newline = length - from > 65536 ? PyUnicode_FindChar(text, '\n', from + 65536, length, 1) : -1;
+            if (newline >= 0) to = newline + 1;
+            sigma = PyUnicode_FindChar(text, CAPITAL_SIGMA, from, to, 1);
+            if (newline == -2 || sigma == -2) goto failed;
+        }
+        if (sigma < 0) {
+            BY_KIND(text, feed(kind, PyUnicode_DATA(text), from, to, s));
+        } else {
+            PyObject *low = lowered(text, from, to);
+            if (low == NULL) goto failed;
+            BY_KIND(low, feed(kind, PyUnicode_DATA(low), 0, PyUnicode_GET_LENGTH(low), s));
+            Py_DECREF(low);
+        }
+    }
+    if (s->windows == 0 || s->chars >= WINDOW) /* a text shorter than a window is one feature */
+        hash_windows(s, s->chars >= WINDOW ? s->chars - WINDOW + 1 : 1);
+    flush_planes(s);
+    uint64_t hash = 0;
+    for (int i = 0; i < 64; i++) hash |= (uint64_t)(2 * s->count[i] > s->windows) << i;
+    PyMem_Free(memory);
+    return PyLong_FromUnsignedLongLong(hash);
+failed:
+    PyMem_Free(memory);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------------------------------ line_hashes */
+
+#define SHA_BLOCK 64
+#define LINE_PIECE 1024 /* characters normalised between two looks at the buffer */
+
+struct sha1 {
+    uint32_t h[5];
+    uint64_t bytes; /* hashed so far, without those in the buffer */
+    uint8_t buffer[SHA_BLOCK + 8 * LINE_PIECE];
+};
+
+static void sha1_blocks_plain(uint32_t h[5], const uint8_t *block, size_t blocks) {
+    for (; blocks; blocks--, block += SHA_BLOCK) {
+        uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
+        for (int i = 0; i < 16; i++) {
+            memcpy(w + i, block + 4 * i, 4);
+            w[i] = __builtin_bswap32(w[i]);
+        }
+        for (int i = 16; i < 80; i++) w[i] = ROTATE(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+        for (int i = 0; i < 80; i++) {
+            const uint32_t f = i < 20   ? F(b, c, d) + 0x5A827999u
+                               : i < 40 ? H(b, c, d) + 0x6ED9EBA1u
+                               : i < 60 ? ((b & c) | (d & (b | c))) + 0x8F1BBCDCu
+                                        : H(b, c, d) + 0xCA62C1D6u;
+            const uint32_t next = ROTATE(a, 5) + f + e + w[i];
+            e = d; d = c; c = ROTATE(b, 30); b = a; a = next;
+        }
+        h[0] += a; h[1] += b; h[2] += c; h[3] += d; h[4] += e;
+    }
+}
+static void (*sha1_blocks)(uint32_t *, const uint8_t *, size_t) = sha1_blocks_plain;
+
+#if defined(__x86_64__)
+/* Four rounds an instruction: w0 are the four message words in use, w1..w3 those before them, oldest first. */
+#define SHA_4(i, w0, w1, w2, w3)                                                                 \
+    if ((i) >= 4) w0 = _mm_sha1msg2_epu32(_mm_xor_si128(_mm_sha1msg1_epu32(w0, w1), w2), w3);    \
+    e = (i) ? _mm_sha1nexte_epu32(e, w0) : _mm_add_epi32(e, w0);                                 \
+    last = abcd;                                                                                 \
+    abcd = _mm_sha1rnds4_epu32(abcd, e, (i) / 5);                                                \
+    e = last;
+#define SHA_16(i) SHA_4(i, m0, m1, m2, m3) SHA_4(i + 1, m1, m2, m3, m0) SHA_4(i + 2, m2, m3, m0, m1) SHA_4(i + 3, m3, m0, m1, m2)
+
+__attribute__((target("sha,sse4.1")))
+static void sha1_blocks_ni(uint32_t h[5], const uint8_t *block, size_t blocks) {
+    const __m128i reverse = _mm_set_epi64x(0x0001020304050607LL, 0x08090A0B0C0D0E0FLL);
+    __m128i abcd = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)h), 0x1B), e = _mm_set_epi32((int)h[4], 0, 0, 0);
+    for (; blocks; blocks--, block += SHA_BLOCK) {
+        const __m128i abcd_0 = abcd, e_0 = e;
+        __m128i last, m0, m1, m2, m3;
+        m0 = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)block), reverse);
+        m1 = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(block + 16)), reverse);
+        m2 = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(block + 32)), reverse);
+        m3 = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(block + 48)), reverse);
+        SHA_16(0) SHA_16(4) SHA_16(8) SHA_16(12) SHA_16(16)
+        e = _mm_sha1nexte_epu32(e, e_0);
+        abcd = _mm_add_epi32(abcd, abcd_0);
+    }
+    _mm_storeu_si128((__m128i *)h, _mm_shuffle_epi32(abcd, 0x1B));
+    h[4] = (uint32_t)_mm_extract_epi32(e, 3);
+}
+#endif
+
+/* Hash the whole blocks of the buffer, which holds `held` bytes; returns what is left in it. */
+static size_t sha1_drain(struct sha1 *sha, size_t held) {
+    const size_t whole = held / SHA_BLOCK * SHA_BLOCK;
+    if (whole) {
+        sha1_blocks(sha->h, sha->buffer, whole / SHA_BLOCK);
+        memmove(sha->buffer, sha->buffer + whole, held - whole);
+        sha->bytes += whole;
+    }
+    return held - whole;
+}
+
+/* SHA-1 of the normalised characters [from, to), its first 8 bytes to `out`. False at a lone surrogate. */
+INLINE int hash_stripped(int kind, const void *data, Py_ssize_t from, Py_ssize_t to, uint8_t *out, struct sha1 *sha) {
+    static const uint32_t INITIAL[5] = {0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0};
+    memcpy(sha->h, INITIAL, sizeof INITIAL);
+    sha->bytes = 0;
+    size_t held = 0;
+    while (from < to) {
+        const Py_ssize_t until = to - from > LINE_PIECE ? from + LINE_PIECE : to;
+        uint8_t *end = sha->buffer + held;
+        for (; from < until; from++) {
+            const Py_UCS4 raw = PyUnicode_READ(kind, data, from);
+            end = put_utf8(end, norm_of(raw));
+            if (kind != PyUnicode_1BYTE_KIND && UNLIKELY(raw == CAPITAL_I_DOT)) end = put_utf8(end, 0x307);
+            if (kind != PyUnicode_1BYTE_KIND && UNLIKELY((raw & ~0x7FFu) == 0xD800)) return 0;
+        }
+        held = (size_t)(end - sha->buffer);
+        if (from < to) held = sha1_drain(sha, held);
+    }
+    const uint64_t bits = __builtin_bswap64(8 * (sha->bytes + held));
+    const size_t padded = (held + 9 + SHA_BLOCK - 1) / SHA_BLOCK * SHA_BLOCK;
+    sha->buffer[held] = 0x80;
+    memset(sha->buffer + held + 1, 0, padded - held - 9);
+    memcpy(sha->buffer + padded - 8, &bits, 8);
+    sha1_blocks(sha->h, sha->buffer, padded / SHA_BLOCK);
+    for (int i = 0; i < 2; i++) {
+        const uint32_t word = __builtin_bswap32(sha->h[i]);
+        memcpy(out + 4 * i, &word, 4);
+    }
+    return 1;
+}
+
+INLINE int hash_lines(int kind, PyObject *text, uint8_t *out, struct sha1 *sha) {
+    const void *data = PyUnicode_DATA(text);
+    const Py_ssize_t length = PyUnicode_GET_LENGTH(text);
+    const int sigmas = kind != PyUnicode_1BYTE_KIND && PyUnicode_FindChar(text, CAPITAL_SIGMA, 0, length, 1) >= 0;
+    for (Py_ssize_t from = 0, end; from <= length; from = end + 1, out += 8) {
+        end = from < length ? PyUnicode_FindChar(text, '\n', from, length, 1) : -1;
+        if (end < 0) end = length;
+        Py_ssize_t to = end;
+        while (from < to && flags_of(PyUnicode_READ(kind, data, from)) & SPACE) from++;
+        while (from < to && flags_of(PyUnicode_READ(kind, data, to - 1)) & SPACE) to--;
+        int whole;
+        if (UNLIKELY(sigmas) && PyUnicode_FindChar(text, CAPITAL_SIGMA, from, to, 1) >= 0) {
+            PyObject *low = lowered(text, from, to);
+            if (low == NULL) return 0;
+            const Py_ssize_t chars = PyUnicode_GET_LENGTH(low);
+            if (PyUnicode_KIND(low) == PyUnicode_2BYTE_KIND)
+                whole = hash_stripped(PyUnicode_2BYTE_KIND, PyUnicode_DATA(low), 0, chars, out, sha);
+            else
+                whole = hash_stripped(PyUnicode_4BYTE_KIND, PyUnicode_DATA(low), 0, chars, out, sha);
+            Py_DECREF(low);
+        } else {
+            whole = hash_stripped(kind, data, from, to, out, sha);
+        }
+        if (!whole) {
+            PyObject *line = PyUnicode_Substring(text, from, to); /* has no UTF-8: the encoder says so */
+            PyObject *encoded = line == NULL ? NULL : PyUnicode_AsUTF8String(line);
+            Py_XDECREF(line);
+            Py_XDECREF(encoded);
+            return 0;
+        }
+    }
+    return 1;
+}
+
+INLINE Py_ssize_t count_newlines(int kind, const void *data, Py_ssize_t length) {
+    Py_ssize_t newlines = 0;
+    for (Py_ssize_t i = 0; i < length; i++) newlines += PyUnicode_READ(kind, data, i) == '\n';
+    return newlines;
+}
+
+static PyObject *line_hashes(PyObject *module, PyObject *text) {
+    (void)module;
+    if (!is_text(text, "line_hashes")) return NULL;
+    Py_ssize_t lines = 1;
+    BY_KIND(text, lines += count_newlines(kind, PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text)));
+    PyObject *out = PyBytes_FromStringAndSize(NULL, 8 * lines);
+    if (out == NULL) return NULL;
+    struct sha1 sha;
+    int done;
+    BY_KIND(text, done = hash_lines(kind, text, (uint8_t *)PyBytes_AS_STRING(out), &sha));
+    if (!done) Py_CLEAR(out);
+    return out;
+}
+
+/* ------------------------------------------------------------------------------------------------ module */
+
+static PyMethodDef functions[] = {
+    {"text_stats", text_stats, METH_O,
+     "(lines, longest line, alphanumeric, alphabetic): lines as str.splitlines() has them, all in characters."},
+    {"simhash64", simhash64, METH_O,
+     "64-bit SimHash of all 6-character windows of the lower-cased text's word characters (MD5, last 8 bytes)."},
+    {"line_hashes", line_hashes, METH_O,
+     "CCNet's hash of every line of a text split at newlines: 8 bytes a line, little-endian u64."},
+    {NULL, NULL, 0, NULL},
+};
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_native", "The inner loops of the filters, in C.", 0, functions, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__native(void) {
+    fill_tables();
+#if defined(__x86_64__)
+    unsigned a, b = 0, c, d;
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq"))
+        group = group_avx512;
+    else if (__builtin_cpu_supports("avx2"))
+        group = group_avx2;
+    /* SHA extensions: leaf 7, EBX bit 29; asked directly because older compilers have no name for them */
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && b >> 29 & 1 && __builtin_cpu_supports("sse4.1")) sha1_blocks = sha1_blocks_ni;
+#endif
+    return PyModule_Create(&definition);
+}

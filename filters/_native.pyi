@@ -1,0 +1,16 @@
+def text_stats(text: str) -> tuple[int, int, int, int]:
+    """(lines, longest line, alphanumeric, alphabetic characters); lines as ``str.splitlines`` gives them."""
+
+def simhash64(text: str) -> int:
+    """The published books step's SimHash of ``text`` (any case; 64 bits, unsigned).
+
+    Features are all 6-character windows, with repetition, of the lower-cased text without ``[^\\w]``, or that whole
+    string if it is shorter; each counts as the last 8 bytes of its MD5, big-endian; a bit is set where more than half
+    of the features have it.
+    """
+
+def line_hashes(text: str) -> bytes:
+    """CCNet's hash of every line of ``text.split("\\n")``: 8 bytes a line, little-endian u64 (numpy ``"<u8"``).
+
+    Raises ``UnicodeEncodeError`` at a lone surrogate.
+    """

@@ -1,0 +1,19 @@
+"""The seven slices, in the order of the published table. One module each; loaded when asked for."""
+
+from __future__ import annotations
+
+import importlib
+
+from redpajama_data.errors import UsageError
+from redpajama_data.stages import Slice
+
+NAMES = ("common_crawl", "c4", "github", "books", "arxiv", "wikipedia", "stackexchange")
+
+
+def load(name: str) -> Slice:
+    """The slice of that name. Raises :class:`UsageError` that lists the names when there is none."""
+    if name not in NAMES:
+        raise UsageError(f"no slice is called {name!r}. The slices are {', '.join(NAMES)}.")
+    part = importlib.import_module(f"slices.{name}").SLICE
+    assert isinstance(part, Slice)
+    return part

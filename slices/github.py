@@ -1,0 +1,108 @@
+"""GitHub: files of permissively licensed repositories, from the public export of BigQuery.
+
+Input: ``github_*.gz``, gzipped JSON lines. Published recipe: github/ of togethercomputer/RedPajama-Data (branch rp_v1), with
+what hung on chance there fixed: inputs in sorted order, and of equal files the first one stays.
+
+    read ─► licence, path ─► content hash ─► exact dedup over all shards ─► strip header, statistics, filters ─► published
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import msgspec
+from pydantic import Field
+
+from filters import code
+from redpajama_data.config import SliceSettings
+from redpajama_data.document import Document, Drop, Rejected
+from redpajama_data.models import resolve
+from redpajama_data.pipeline import Batched, Steps, clean_stage, count_tokens, dedup_stage, publish_stored_stage
+from redpajama_data.stages import RunSettings, Slice, Stage
+from redpajama_data.storage import TooLong, iter_lines
+
+LICENSES = ("mit", "bsd", "apache")
+EXTENSIONS = tuple(
+    ".asm .bat .cmd .c .h .cs .cpp .hpp .c++ .h++ .cc .hh .C .H .cmake .css .dockerfile .f90 .f .f03 .f08 .f77 .f95 .for .fpp "
+    ".go .hs .html .java .js .jl .lua .md .markdown .php .php3 .php4 .php5 .phps .phpt .pl .pm .pod .perl .ps1 .psd1 .psm1 .py "
+    ".rb .rs .sql .scala .sh .bash .command .zsh .ts .tsx .tex .vb Dockerfile Makefile .xml .rst .m .smali".split()
+)
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class GithubSettings(SliceSettings):
+    """Settings of the GitHub slice; the defaults are the published values."""
+
+    max_line_length: int = Field(1000, description="longest line, characters")
+    avg_line_length: float = Field(100, description="average line, characters")
+    min_alnum_prop: float = Field(0.25, description="share of alphanumeric characters")
+    min_alpha_per_token: float = Field(1.5, description="letters a GPT-NeoX token")
+    code_tokenizer: str = Field(
+        "gpt-neox-20b", description="name or path of the tokenizer of min_alpha_per_token; the run's may be another"
+    )
+    max_record_bytes: int = Field(32 << 20, description="longest raw record; the source's own limit for a file is 1 MB")
+
+
+def read_bigquery(path: str, *, max_record_bytes: int) -> Iterator[Document | Rejected]:
+    """The files of one export shard. ``meta`` holds the record's other fields in their order.
+
+    A record that is no JSON object with ``path`` and ``content`` as strings is ``malformed``; a null content is ``content_not_null`` (the
+    export leaves null fields out, so a missing content is a null one); one over ``max_record_bytes`` is that rule's.
+    """
+    for n, line in enumerate(iter_lines(path, max_bytes=max_record_bytes)):
+        doc_id = f"{path}#{n}"
+        if isinstance(line, TooLong):
+            yield Rejected(doc_id, Drop("max_record_bytes", line.length, max_record_bytes))
+            continue
+        try:
+            record = _decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            yield Rejected(doc_id, Drop("malformed", f"line {n + 1}: {error}", "a JSON object in UTF-8"))
+            continue
+        content = record.pop("content", None)
+        if content is None:
+            yield Rejected(doc_id, Drop("content_not_null", None, "a string"))
+        elif not isinstance(content, str) or not isinstance(record.get("path"), str):
+            found = f"line {n + 1}: content: {type(content).__name__}, path: {type(record.get('path')).__name__}"
+            yield Rejected(doc_id, Drop("malformed", found, "content and path as strings"))
+        else:
+            yield Document(doc_id, content, record)
+
+
+def stages(settings: GithubSettings, run: RunSettings) -> list[Stage]:
+    """The slice's stages: the recipe, read from top to bottom."""
+    select: Steps = [
+        partial(code.license_starts_with, prefixes=LICENSES),
+        partial(code.path_not_in, names=("LICENSE",), suffixes=(".crt",)),
+        code.content_hash,
+    ]
+    quality: Steps = [
+        code.strip_copyright_header,
+        code.measure_lines,
+        code.not_empty,
+        partial(code.extension_in, allowed=EXTENSIONS),
+        partial(code.max_line_length, limit=settings.max_line_length),
+        partial(code.avg_line_length, limit=settings.avg_line_length),
+        partial(code.min_alnum_prop, limit=settings.min_alnum_prop),
+        Batched(partial(count_tokens, tokenizer=resolve(settings.code_tokenizer))),
+        partial(code.min_alpha_per_token, limit=settings.min_alpha_per_token),
+    ]
+    reader = partial(read_bigquery, max_record_bytes=settings.max_record_bytes)
+    return [
+        clean_stage("clean", reader=reader, steps=select, key=code.content_key, run=run),
+        dedup_stage("dedup", reads="clean"),
+        publish_stored_stage("publish", reads="clean", verdicts="dedup", steps=quality, run=run),
+    ]
+
+
+SLICE = Slice(
+    name="github",
+    summary="files of permissively licensed repositories (BigQuery export)",
+    revision=1,
+    patterns=("github_*.gz", "github_*.jsonl.zst", "github_*.jsonl"),
+    settings=GithubSettings,
+    stages=stages,
+)
