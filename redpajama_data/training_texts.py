@@ -1,0 +1,67 @@
+"""The texts that models are trained on: plain text files and JSONL, as streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import IO, Any
+
+from redpajama_data.errors import BrokenInput
+from redpajama_data.shards import read_jsonl
+from redpajama_data.storage import TooLong, iter_lines, whole_file
+
+MAX_LINE = 64 << 20  # bytes; a longer line of a text file is no document but a damaged file
+_TEXT_KEYS = ("text", "raw_content")  # what rpj publishes, and what CCNet writes
+_COPY = 1 << 20  # bytes at a time
+
+
+def read_texts(path: str) -> Iterator[str]:
+    """The documents of one file, in order.
+
+    ``.txt`` (also ``.txt.gz``, ``.txt.zst``, ``.txt.bz2``): one document a line, empty lines passed over. Anything
+    else: JSONL, one object a line with its text under ``text`` (or ``raw_content``, as in CCNet's files).
+
+    Raises :class:`BrokenInput` at a line that is neither, naming it.
+    """
+    name = path.lower()
+    for suffix in (".gz", ".zst", ".bz2"):
+        name = name.removesuffix(suffix)
+    if name.endswith(".txt"):
+        yield from _lines(path)
+        return
+    for number, record in enumerate(read_jsonl(path), 1):
+        text: Any = next((record[key] for key in _TEXT_KEYS if key in record), None)
+        if not isinstance(text, str):
+            raise BrokenInput(
+                f"{path}:{number}: no text under {' or '.join(_TEXT_KEYS)}. Expected JSONL with one of them in every "
+                "record, or a .txt file with one document a line.",
+                f"line {number}",
+            )
+        yield text
+
+
+def _lines(path: str) -> Iterator[str]:
+    for number, line in enumerate(iter_lines(path, max_bytes=MAX_LINE), 1):
+        if isinstance(line, TooLong):
+            raise BrokenInput(
+                f"{path}:{number}: a line of {line.length} bytes. Put one document a line.", f"line {number}"
+            )
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise BrokenInput(
+                f"{path}:{number}: not UTF-8 ({error}). Convert the file first.", f"line {number}"
+            ) from error
+        if text.strip():
+            yield text
+
+
+def publish(finished: str, path: str) -> None:
+    """Copy a finished local file to its place, a path or URL, where it appears whole or not at all."""
+    with open(finished, "rb") as source, whole_file(path) as target:
+        copy(source, target)
+
+
+def copy(source: IO[bytes], target: Any) -> None:
+    """Copy a stream in bounded memory."""
+    while chunk := source.read(_COPY):
+        target.write(chunk)
