@@ -24,9 +24,7 @@ def main() -> None:
     """Check that the program's packages are its own, then run the command line."""
     name = foreign_package()
     if name is not None:
-        sys.exit(
-            f"rpj: another package called {name!r} hides rpj's own. Install redpajama-data in an environment of its own."
-        )
+        sys.exit(f"rpj: another package called {name!r} hides rpj's own. Install rpj in an environment of its own.")
     from redpajama_data.cli import cli
 
     cli()

@@ -1,4 +1,5 @@
-"""What a root says of itself: status, verification, the fate of one record, totals. Read from receipts, ledgers and ids."""
+"""What a root says of itself: status, verification, the fate of one record, totals. Read from receipts, ledgers and
+ids."""
 
 from __future__ import annotations
 
@@ -92,8 +93,8 @@ def status(root: str) -> list[SliceStatus]:
 
 
 def verify(root: str) -> Iterator[tuple[str, str | None]]:
-    """Check a root: every receipt balances (read == kept + dropped), its ledger has as many entries, every file it names has its
-    size and SHA-256, and no published file is without a receipt.
+    """Check a root: every receipt balances (read == kept + dropped), its ledger has as many entries, every file it
+    names has its size and SHA-256, and no published file is without a receipt.
 
     Yields (file or receipt, problem or None) one by one.
     """
@@ -135,7 +136,8 @@ def _file_problem(path: str, size: int, sha256: str) -> str | None:
 
 @dataclass
 class Fate:
-    """What happened to one raw record: ``kept`` names shard and line (from 1), else the rule, measured value and limit."""
+    """What happened to one raw record: ``kept`` names shard and line (from 1), else the rule, measured value and
+    limit."""
 
     id: str
     slice: str

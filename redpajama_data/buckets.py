@@ -1,7 +1,8 @@
 """The container of the out-of-core stages: rows or records of one task, laid out by bucket.
 
-A per-shard task appends rows to buckets; a per-partition task reads one range of buckets from every task's file. Memory is
-bounded on both sides: the writer flushes when its buffer is full, the reader takes as small a range as it can hold.
+A per-shard task appends rows to buckets; a per-partition task reads one range of buckets from every task's file.
+Memory is bounded on both sides: the writer flushes when its buffer is full, the reader takes as small a range as it
+can hold.
 
 Layout: the buckets of the first flush in ascending order, those of the second, ...; then an index of uint64 (flushes x
 (buckets + 1) byte offsets); then 24 bytes: flushes, buckets, magic.

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from pathlib import Path
 from typing import Any, Literal
 
 import click
 
 from redpajama_data import account, config, models, output
-from redpajama_data.errors import RpjError, UsageError
+from redpajama_data.errors import RpjError, StorageError, UsageError
 from redpajama_data.run import run as run_slices
 from slices import NAMES, load
 
@@ -198,7 +197,10 @@ def sample(folder: str, names: tuple[str, ...]) -> None:
 
     for name in names:
         load(name)
-    files = embedded.build(Path(folder), list(names) or list(NAMES))
+    try:
+        files = embedded.build(Path(folder), list(names) or list(NAMES))
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be written ({error.strerror}). Choose another folder.") from error
     click.echo(f"{len(files)} raw files in {folder}. Next: rpj run --all --config {folder}/rpj.yaml --root out")
 
 

@@ -1,4 +1,5 @@
-"""Configuration: a YAML file and ``--set key=value``, strictly validated against the models of the run and of each slice."""
+"""Configuration: a YAML file and ``--set key=value``, strictly validated against the models of the run and of each
+slice."""
 
 from __future__ import annotations
 

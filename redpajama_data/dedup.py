@@ -1,8 +1,9 @@
 """Dedup, out of core: key -> group -> decide. One mechanism for every kind of duplicate.
 
-A per-shard task writes a 128-bit key and the record's number for each document; a per-partition task reads one range of keys
-from all shards, groups equal ones and writes verdicts; a per-shard task applies them. The survivor rule: of equal keys the record
-that comes first in (input order, record order) stays. It does not depend on workers, partitions or restarts.
+A per-shard task writes a 128-bit key and the record's number for each document; a per-partition task reads one range
+of keys from all shards, groups equal ones and writes verdicts; a per-shard task applies them. The survivor rule: of
+equal keys the record that comes first in (input order, record order) stays. It does not depend on workers, partitions
+or restarts.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ BUCKETS = 4096  # by the top 12 bits of a key: the finest partition; its index t
 KEY_ROW = np.dtype([("hi", "<u8"), ("lo", "<u8"), ("n", "<u8")])
 VERDICT_ROW = np.dtype([("n", "<u8"), ("kept_rank", "<u8"), ("kept_n", "<u8")])
 _FLUSH = 6 << 20  # bytes of key rows gathered before they are written: 262,144 keys; the peak is four times as much
-# Peak while grouping, as scripts/dedup_memory.py measures it: 56 when all keys differ (rows, shard ranks, sort order and
-# its work space), 90 when half are copies, 136 when all are (the verdicts, and the order to write them in).
+# Peak while grouping, as scripts/dedup_memory.py measures it: 56 when all keys differ (rows, shard ranks, sort order
+# and its work space), 90 when half are copies, 136 when all are (the verdicts, and the order to write them in).
 _BYTES_PER_KEY = 140
 
 Rows = npt.NDArray[Any]
@@ -74,9 +75,9 @@ def partition_ranges(total_keys: int, memory: int) -> list[tuple[int, int]]:
 def first_wins(context: TaskContext, *, keys: Sequence[tuple[int, str]], ranks: int, buckets: tuple[int, int]) -> None:
     """Work of one partition task: read the ``buckets`` range of every key file, group, write the verdicts.
 
-    ``keys`` are (rank of the shard, key file relative to the root), in input order; ``ranks`` is one more than the highest
-    rank. The verdict file has a bucket a shard, with a row for each record that is a later copy: its number, and the
-    survivor's rank and number.
+    ``keys`` are (rank of the shard, key file relative to the root), in input order; ``ranks`` is one more than the
+    highest rank. The verdict file has a bucket a shard, with a row for each record that is a later copy: its number,
+    and the survivor's rank and number.
     """
     parts: list[Rows] = []
     shard_of: list[npt.NDArray[np.uint32]] = []
@@ -119,7 +120,8 @@ def _group_first_wins(rows: Rows, ranks: npt.NDArray[np.uint32]) -> tuple[npt.ND
 
 
 def read_verdicts(paths: Sequence[str], rank: int, *, memory: int) -> Iterator[tuple[int, int, int]]:
-    """The verdicts on one shard from every partition's file, by rising record number: (number, survivor's rank and number).
+    """The verdicts on one shard from every partition's file, by rising record number: (number, survivor's rank and
+    number).
 
     Streams: at most about a quarter of ``memory`` bytes are held, in one chunk a file.
     """

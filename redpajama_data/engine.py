@@ -24,7 +24,8 @@ ENGINE_REVISION = 1  # raised when a change of the engine changes the bytes of i
 
 
 class RunNote(msgspec.Struct):
-    """What a run is of, for those who read its root: stages in order, how many raw files, how many the whole source has."""
+    """What a run is of, for those who read its root: stages in order, how many raw files, how many the whole source
+    has."""
 
     slice: str
     revision: int
@@ -77,9 +78,10 @@ def run_slice(
 ) -> SliceRun:
     """Run every stage of a slice on its inputs.
 
-    A task whose receipt matches its lineage is skipped; the others run on ``executor``. Failed tasks are quarantined and later stages
-    work with what is there. What earlier runs left and this plan does not name is removed, so that the root holds exactly this run.
-    Raises the errors that stop a whole run (:class:`StorageError`, :class:`MissingModel`, :class:`UsageError`).
+    A task whose receipt matches its lineage is skipped; the others run on ``executor``. Failed tasks are quarantined
+    and later stages work with what is there. What earlier runs left and this plan does not name is removed, so that
+    the root holds exactly this run. Raises the errors that stop a whole run (:class:`StorageError`,
+    :class:`MissingModel`, :class:`UsageError`).
     """
     result = SliceRun(part.name)
     names = "".join(f"{raw.path}\n" for raw in inputs).encode()

@@ -40,8 +40,8 @@ class SerialExecutor:
 class LocalExecutor:
     """Local processes. A worker that dies costs one attempt of one task; the pool goes on.
 
-    The standard library's pool breaks as a whole when a worker is killed; pebble replaces the worker and tells which task it
-    was on. Workers come from a fork server, so that no thread or lock of this process is copied into them.
+    The standard library's pool breaks as a whole when a worker is killed; pebble replaces the worker and tells which
+    task it was on. Workers come from a fork server, so that no thread or lock of this process is copied into them.
     """
 
     def __init__(self, workers: int) -> None:
@@ -74,7 +74,7 @@ class LocalExecutor:
 
     def close(self, *, now: bool = False) -> None:
         """End the workers: after their tasks, or now."""
-        self._pool.stop() if now else self._pool.close()
+        self._pool.stop() if now else self._pool.close()  # type: ignore[no-untyped-call]
         self._pool.join()
 
 
@@ -99,7 +99,8 @@ def died(task: Task) -> Failed:
 
 
 class RayExecutor:
-    """A Ray cluster. The root, the inputs and the models must be readable from every node (shared disk or object store)."""
+    """A Ray cluster. The root, the inputs and the models must be readable from every node (shared disk or object
+    store)."""
 
     def __init__(self, address: str | None, workers: int | None) -> None:
         try:
@@ -115,7 +116,7 @@ class RayExecutor:
                 raise UsageError(
                     f"no Ray cluster at {address!r} ({error}). Start one, or leave --address out."
                 ) from error
-        self.workers = int(ray.cluster_resources().get("CPU", 1))
+        self.workers = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
 
     def map(self, tasks: Iterable[Task], place: Workplace) -> Iterator[Outcome]:
         """As :meth:`Executor.map`. Ray's own retries are off: ours count the same on every executor."""

@@ -43,10 +43,10 @@ def _me() -> Holder:
 def hold(root: str) -> Iterator[None]:
     """Hold a root while the block runs.
 
-    Local roots use a lock of the operating system, which ends with its process however that ends. Object stores have none: there an
-    object is created that must not exist yet; one that a killed run left behind is taken over when the run was on this host and is
-    gone, and otherwise named, to be removed by hand.
-    Raises :class:`RootInUse` that says who holds it.
+    Local roots use a lock of the operating system, which ends with its process however that ends. Object stores have
+    none: there an object is created that must not exist yet; one that a killed run left behind is taken over when the
+    run was on this host and is gone, and otherwise named, to be removed by hand. Raises :class:`RootInUse` that says
+    who holds it.
     """
     if storage.is_remote(root):
         with _hold_remote(root):

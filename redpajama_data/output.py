@@ -137,8 +137,8 @@ def skip_without_input(
 ) -> list[tuple[Slice, SliceSettings]]:
     """For ``--all``: the slices that have input; the others are named on standard error.
 
-    A slice without any ``input`` is left out; with ``given`` (one folder for all) also one whose subfolder is not there: Books3, for
-    one, is no longer distributed. Raises :class:`UsageError` when no slice has input.
+    A slice without any ``input`` is left out; with ``given`` (one folder for all) also one whose subfolder is not
+    there: Books3, for one, is no longer distributed. Raises :class:`UsageError` when no slice has input.
     """
     kept = []
     for part, settings in parts:
@@ -187,7 +187,6 @@ def _recount(root: str, part: SliceTotals, tokenizer: str) -> SliceTotals:
 def _count(paths: Sequence[str], tokenizer: Any, name: str) -> SliceTotals:
     with tqdm(desc=f"count {name}", unit="B", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
 
-
         def advance(size: int) -> None:
             bar.update(size)
 
@@ -200,7 +199,8 @@ def _tokenizer_name(sha256: str) -> str:
 
 
 def print_totals(totals: Sequence[SliceTotals], tokenizer: str, tolerance: str | None, *, as_json: bool) -> list[str]:
-    """Print totals beside the published ones; with ``tolerance`` ("5%") check them. Returns what is off, a sentence each."""
+    """Print totals beside the published ones; with ``tolerance`` ("5%") check them. Returns what is off, a sentence
+    each."""
     failures = check(totals, parse_percent(tolerance)) if tolerance is not None else []
     if as_json:
         echo_json({**summary(totals, tokenizer), "failures": failures})

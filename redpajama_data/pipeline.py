@@ -1,4 +1,5 @@
-"""The work of a shard: read, steps, write. Every slice's per-shard tasks are these functions, bound to its reader and steps."""
+"""The work of a shard: read, steps, write. Every slice's per-shard tasks are these functions, bound to its reader and
+steps."""
 
 from __future__ import annotations
 
@@ -64,8 +65,8 @@ def _name(step: Step) -> str:
 def read_records(context: TaskContext, path: str, reader: Reader, max_malformed: float) -> Numbered:
     """The documents of a raw file, numbered by their place among all its records; rejected ones go to the ledger.
 
-    A file that breaks off keeps what came before; the receipt says where and why, and the ledger has an entry for the place.
-    Raises :class:`BrokenInput` at the end when more than ``max_malformed`` of the records are malformed.
+    A file that breaks off keeps what came before; the receipt says where and why, and the ledger has an entry for the
+    place. Raises :class:`BrokenInput` at the end when more than ``max_malformed`` of the records are malformed.
     """
     receipt, n = context.receipt, 0
     records = reader(path)
@@ -135,7 +136,8 @@ def store(context: TaskContext, documents: Numbered, key: Callable[[Document], b
 
 
 def publish(context: TaskContext, documents: Numbered, tokenizer: ModelFile, name: str | None = None) -> None:
-    """Write documents to this task's published shard, count their tokens, and note their ids beside it for ``rpj explain``."""
+    """Write documents to this task's published shard, count their tokens, and note their ids beside it for ``rpj
+    explain``."""
     receipt = context.receipt
     receipt.tokenizer = tokenizer.sha256
     counted = through(context, documents, [encodable, Batched(partial(count_tokens, tokenizer=tokenizer))])
@@ -214,7 +216,8 @@ def publish_stored_work(
 
 
 def apply_verdicts(context: TaskContext, shard: str, *, rank: int, inputs: str, verdicts: Sequence[str]) -> Numbered:
-    """The stored documents that no verdict drops; the others go to the ledger as ``duplicate`` with the copy that stayed."""
+    """The stored documents that no verdict drops; the others go to the ledger as ``duplicate`` with the copy that
+    stayed."""
     found = dedup.read_verdicts([context.upstream(v) for v in verdicts], rank, memory=context.memory)
     verdict = next(found, None)
     names: list[str] = []  # read only when there is a duplicate to name

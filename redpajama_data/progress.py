@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
+from typing import Any
 
 from tqdm import tqdm
 
@@ -21,7 +22,7 @@ class StageProgress:
         self._documents = self._bytes = self._failed = 0
         self._start = self._told = time.monotonic()
         self._terminal = sys.stderr.isatty() and not quiet
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Any] | None = None
 
     def __enter__(self) -> StageProgress:
         if self._terminal:

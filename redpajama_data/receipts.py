@@ -25,8 +25,9 @@ class Receipt(msgspec.Struct):
     """One finished task. ``read == kept + sum(dropped.values())``, always.
 
     ``bytes`` (UTF-8), ``characters`` and ``tokens`` are those of the texts of a published shard; ``raw_bytes`` is the
-    size of the raw file read. ``broken`` is the reason why a raw file could not be read to its end. ``notes`` is what a stage tells the
-    stages that read it, ``rank`` the task's place in its stage. No times and no host names: equal work gives equal receipts.
+    size of the raw file read. ``broken`` is the reason why a raw file could not be read to its end. ``notes`` is what
+    a stage tells the stages that read it, ``rank`` the task's place in its stage. No times and no host names: equal
+    work gives equal receipts.
     """
 
     slice: str

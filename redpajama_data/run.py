@@ -35,8 +35,9 @@ class RunReport:
 def run(parts: Sequence[tuple[Slice, SliceSettings]], config: RunConfig, *, quiet: bool = False) -> RunReport:
     """Run slices with their settings as ``config`` says.
 
-    Everything that can be wrong is looked at before the first task: inputs, settings, models. Raises :class:`UsageError`,
-    :class:`RootInUse`, :class:`MissingModel`, :class:`StorageError`; what goes wrong with single shards is in the report.
+    Everything that can be wrong is looked at before the first task: inputs, settings, models. Raises
+    :class:`UsageError`, :class:`RootInUse`, :class:`MissingModel`, :class:`StorageError`; what goes wrong with single
+    shards is in the report.
     """
     if config.root is None:
         raise UsageError("no root. Give --root DIR (or root: in --config): the folder or URL to write to.")

@@ -1,4 +1,5 @@
-"""Shards: JSON lines, compressed or plain. Published shards hold ``{"text", "meta"}``, intermediate ones whole documents."""
+"""Shards: JSON lines, compressed or plain. Published shards hold ``{"text", "meta"}``, intermediate ones whole
+documents."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from redpajama_data.errors import BrokenInput
 from redpajama_data.storage import TooLong, iter_lines, read_bytes
 
 MAX_LINE = 1 << 30  # bytes of one JSON line; the largest book of the corpus is under 100 MB
+MAX_NESTING = 64  # lists and objects inside each other in a raw record's fields; real records have two or three
 _BUFFER = 1 << 20  # bytes gathered before the compressor is called
 
 _encode = msgspec.json.Encoder().encode
@@ -54,7 +56,7 @@ class LineWriter:
         """Finish the frame; the file stays open."""
         self._out.write(self._buffer)
         self._buffer.clear()
-        self._out.close()
+        self._out.close()  # type: ignore[no-untyped-call]
 
 
 def published_line(doc: Document) -> bytes:
@@ -99,3 +101,18 @@ def read_stored(path: str) -> Iterator[tuple[int, Document]]:
 def read_names(path: str) -> list[str]:
     """A small file of one name a line."""
     return (read_bytes(path) or b"").decode().splitlines()
+
+
+def nested_too_deep(record: dict[str, Any]) -> bool:
+    """True when a raw record's fields hold more than :data:`MAX_NESTING` lists and objects inside each other.
+
+    The decoder itself gives up only near the interpreter's recursion limit, which depends on who calls it: the same record would
+    pass in one process and fail in another, or be read and not written.
+    """
+    level: list[Any] = [record]
+    for _ in range(MAX_NESTING + 1):
+        items = (item for part in level for item in (part.values() if isinstance(part, dict) else part))
+        level = [item for item in items if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True

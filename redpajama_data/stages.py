@@ -31,8 +31,8 @@ class Planned:
 class Plan:
     """What a stage may plan from: the raw inputs, the bytes of memory a task has, and the receipts of earlier stages.
 
-    ``inputs_file`` is the list of raw paths in the root, a line each: tasks that must name another raw file look there, so that
-    no task carries the whole list. ``receipts[stage]`` are in task order; a quarantined task has none.
+    ``inputs_file`` is the list of raw paths in the root, a line each: tasks that must name another raw file look
+    there, so that no task carries the whole list. ``receipts[stage]`` are in task order; a quarantined task has none.
     """
 
     inputs: Sequence[RawFile]
@@ -54,8 +54,8 @@ class Stage:
 class RunSettings:
     """What the stages of every slice share, and what may change published bytes.
 
-    ``tokenizer`` counts the published tokens. ``max_malformed`` is the share of a shard's records that may be malformed before
-    the shard is quarantined instead of published.
+    ``tokenizer`` counts the published tokens. ``max_malformed`` is the share of a shard's records that may be
+    malformed before the shard is quarantined instead of published.
     """
 
     tokenizer: ModelFile
@@ -67,7 +67,8 @@ class Slice:
     """One source of the corpus.
 
     ``patterns`` recognise its raw files in a folder; ``settings`` is the model of its configuration, with the published
-    values as defaults; ``stages`` builds its stages; ``revision`` is raised when the behaviour of a function of it changes.
+    values as defaults; ``stages`` builds its stages; ``revision`` is raised when the behaviour of a function of it
+    changes.
     """
 
     name: str

@@ -125,7 +125,8 @@ class _Decompressed(io.RawIOBase):
 
 
 class _CheckedZstd:
-    """zstd frames one after another; a stream that ends inside a frame is an error (zstandard's reader says nothing)."""
+    """zstd frames one after another; a stream that ends inside a frame is an error (zstandard's reader says
+    nothing)."""
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
@@ -164,7 +165,8 @@ class _CheckedZstd:
 
 
 def open_decompressed(path: str) -> BinaryIO:
-    """Open a file as a stream of decompressed bytes, by its ending: ``.gz``, ``.zst``, ``.bz2``, anything else as it is.
+    """Open a file as a stream of decompressed bytes, by its ending: ``.gz``, ``.zst``, ``.bz2``, anything else as it
+    is.
 
     ``read(n)`` returns at most n bytes, b"" at the end, and raises :class:`BrokenInput` with the place where the stream
     is damaged or cut. Memory is bounded by n.
@@ -176,7 +178,7 @@ def open_decompressed(path: str) -> BinaryIO:
         if name.endswith(".gz"):
             from isal import igzip  # 2.4 times the speed of the standard library's gzip
 
-            stream = igzip.GzipFile(fileobj=raw, mode="rb")
+            stream = igzip.GzipFile(fileobj=raw, mode="rb")  # type: ignore[no-untyped-call]
         elif name.endswith(".zst"):
             stream = _CheckedZstd(raw)
         elif name.endswith(".bz2"):
@@ -315,8 +317,8 @@ def _list_remote(where: str, wanted: Callable[[str], bool]) -> list[RawFile]:
 class WholeFile(io.RawIOBase):
     """A file being written under a temporary name; it counts its bytes and their SHA-256 on the way."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self.bytes, self._sha = file, 0, hashlib.sha256()
+    def __init__(self, path: str, file: BinaryIO) -> None:
+        self._path, self._file, self.bytes, self._sha = path, file, 0, hashlib.sha256()
 
     def writable(self) -> bool:
         return True
@@ -325,7 +327,10 @@ class WholeFile(io.RawIOBase):
         return self.bytes
 
     def write(self, data: Any) -> int:
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise _storage_error(self._path, error) from error
         self._sha.update(data)
         size = len(data) if isinstance(data, bytes) else memoryview(data).nbytes
         self.bytes += size
@@ -341,8 +346,9 @@ class WholeFile(io.RawIOBase):
 def whole_file(path: str) -> Iterator[WholeFile]:
     """Write a file that appears under its name only when the block ends without an error.
 
-    Local: a temporary name in the same folder, flushed to the disk, renamed. Remote: written to a local temporary file,
-    then uploaded in one piece, so that no half object is ever seen. Raises :class:`StorageError` when it cannot be written.
+    Local: a temporary name in the same folder, flushed to the disk, renamed. Remote: written to a local temporary
+    file, then uploaded in one piece, so that no half object is ever seen.
+    Raises :class:`StorageError` when it cannot be written; errors of the block pass as they are.
     """
     remote = is_remote(path)
     folder = tempfile.gettempdir() if remote else os.path.dirname(local(path)) or "."
@@ -350,34 +356,38 @@ def whole_file(path: str) -> Iterator[WholeFile]:
     try:
         if not remote:
             os.makedirs(folder, exist_ok=True)
-        with open(temporary, "wb", buffering=1 << 20) as file:
-            yield WholeFile(file)
-            file.flush()
-            if not remote:
-                os.fsync(file.fileno())
-        if remote:
-            fs, inside = filesystem(path)
-            fs.put_file(temporary, inside)
-        else:
-            os.replace(temporary, local(path))
+        raw = open(temporary, "wb", buffering=1 << 20)  # noqa: SIM115  (closed below, after its flush can fail)
     except OSError as error:
-        if isinstance(error, FileNotFoundError | FileExistsError | PermissionError | IsADirectoryError) or error.errno in _FULL:
-            raise StorageError(_storage_message(path, error)) from error
-        if remote:
-            raise StorageError(f"{path}: upload failed: {error}. Check credentials and quota, run again.") from error
-        raise
+        raise _storage_error(path, error) from error
+    try:
+        yield WholeFile(path, raw)
+        try:
+            raw.flush()
+            if not remote:
+                os.fsync(raw.fileno())
+            raw.close()
+            if remote:
+                fs, inside = filesystem(path)
+                fs.put_file(temporary, inside)
+            else:
+                os.replace(temporary, local(path))
+        except OSError as error:
+            raise _storage_error(path, error) from error
     finally:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        with contextlib.suppress(OSError):  # what is still buffered may not fit either: it is thrown away
+            raw.close()
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
 
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EFBIG, errno.EEXIST}
-
-
-def _storage_message(path: str, error: OSError) -> str:
+def _storage_error(path: str, error: OSError) -> StorageError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"{path}: no space left. Free some, then run the same command again: it goes on where it stopped."
-    return f"{path}: cannot be written ({error.strerror}). Choose a --root that this user may write to."
+        message = "no space left. Free some, then run the same command again: it goes on where it stopped."
+    elif is_remote(path):
+        message = f"upload failed: {error}. Check address, credentials and quota, then run again."
+    else:
+        message = f"cannot be written ({error.strerror}). Choose a --root that this user may write to."
+    return StorageError(f"{path}: {message}")
 
 
 def write_bytes(path: str, data: bytes) -> None:
@@ -424,7 +434,8 @@ def remove(path: str) -> None:
 
 
 def create(path: str, data: bytes) -> bool:
-    """Create an object that must not exist yet; False when it does. Stores without such a call check first, then write."""
+    """Create an object that must not exist yet; False when it does. Stores without such a call check first, then
+    write."""
     fs, inside = filesystem(path)
     fs.invalidate_cache()
     try:

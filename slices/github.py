@@ -1,9 +1,10 @@
 """GitHub: files of permissively licensed repositories, from the public export of BigQuery.
 
-Input: ``github_*.gz``, gzipped JSON lines. Published recipe: github/ of togethercomputer/RedPajama-Data (branch rp_v1), with
-what hung on chance there fixed: inputs in sorted order, and of equal files the first one stays.
+Input: ``github_*.gz``, gzipped JSON lines. Published recipe: github/ of togethercomputer/RedPajama-Data (branch
+rp_v1), with what hung on chance there fixed: inputs in sorted order, and of equal files the first one stays.
 
-    read ─► licence, path ─► content hash ─► exact dedup over all shards ─► strip header, statistics, filters ─► published
+    read ─► licence, path ─► content hash ─► exact dedup over all shards ─► strip header, statistics, filters ─►
+    published
 """
 
 from __future__ import annotations
@@ -20,15 +21,18 @@ from redpajama_data.config import SliceSettings
 from redpajama_data.document import Document, Drop, Rejected
 from redpajama_data.models import resolve
 from redpajama_data.pipeline import Batched, Steps, clean_stage, count_tokens, dedup_stage, publish_stored_stage
+from redpajama_data.shards import MAX_NESTING, nested_too_deep
 from redpajama_data.stages import RunSettings, Slice, Stage
 from redpajama_data.storage import TooLong, iter_lines
 
 LICENSES = ("mit", "bsd", "apache")
-EXTENSIONS = tuple(
-    ".asm .bat .cmd .c .h .cs .cpp .hpp .c++ .h++ .cc .hh .C .H .cmake .css .dockerfile .f90 .f .f03 .f08 .f77 .f95 .for .fpp "
-    ".go .hs .html .java .js .jl .lua .md .markdown .php .php3 .php4 .php5 .phps .phpt .pl .pm .pod .perl .ps1 .psd1 .psm1 .py "
-    ".rb .rs .sql .scala .sh .bash .command .zsh .ts .tsx .tex .vb Dockerfile Makefile .xml .rst .m .smali".split()
-)
+EXTENSIONS = (
+    ".asm", ".bat", ".cmd", ".c", ".h", ".cs", ".cpp", ".hpp", ".c++", ".h++", ".cc", ".hh", ".C", ".H", ".cmake",
+    ".css", ".dockerfile", ".f90", ".f", ".f03", ".f08", ".f77", ".f95", ".for", ".fpp", ".go", ".hs", ".html",
+    ".java", ".js", ".jl", ".lua", ".md", ".markdown", ".php", ".php3", ".php4", ".php5", ".phps", ".phpt", ".pl",
+    ".pm", ".pod", ".perl", ".ps1", ".psd1", ".psm1", ".py", ".rb", ".rs", ".sql", ".scala", ".sh", ".bash",
+    ".command", ".zsh", ".ts", ".tsx", ".tex", ".vb", "Dockerfile", "Makefile", ".xml", ".rst", ".m", ".smali",
+)  # fmt: skip
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -49,8 +53,9 @@ class GithubSettings(SliceSettings):
 def read_bigquery(path: str, *, max_record_bytes: int) -> Iterator[Document | Rejected]:
     """The files of one export shard. ``meta`` holds the record's other fields in their order.
 
-    A record that is no JSON object with ``path`` and ``content`` as strings is ``malformed``; a null content is ``content_not_null`` (the
-    export leaves null fields out, so a missing content is a null one); one over ``max_record_bytes`` is that rule's.
+    A record that is no JSON object with ``path`` and ``content`` as strings is ``malformed``; a null content is
+    ``content_not_null`` (the export leaves null fields out, so a missing content is a null one); one over
+    ``max_record_bytes`` is that rule's.
     """
     for n, line in enumerate(iter_lines(path, max_bytes=max_record_bytes)):
         doc_id = f"{path}#{n}"
@@ -61,6 +66,9 @@ def read_bigquery(path: str, *, max_record_bytes: int) -> Iterator[Document | Re
             record = _decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             yield Rejected(doc_id, Drop("malformed", f"line {n + 1}: {error}", "a JSON object in UTF-8"))
+            continue
+        if nested_too_deep(record):
+            yield Rejected(doc_id, Drop("malformed", f"line {n + 1}: deeply nested", f"{MAX_NESTING} levels"))
             continue
         content = record.pop("content", None)
         if content is None:

@@ -81,7 +81,9 @@ def test_set_goes_to_the_slices_that_have_the_key_else_to_the_run() -> None:
     }
 
 
-@pytest.mark.parametrize(("item", "message"), [("languages", "key=value"), ("langs=en", "no such setting.*max_line_length")])
+@pytest.mark.parametrize(
+    ("item", "message"), [("languages", "key=value"), ("langs=en", "no such setting.*max_line_length")]
+)
 def test_set_that_nothing_has(item: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         split_sets([item], {"github": GithubSettings})

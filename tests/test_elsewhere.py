@@ -82,7 +82,9 @@ def test_two_nodes_give_the_same_bytes(run: Run, raw: str, tmp_path: Path, two_n
     assert tree(str(tmp_path / "ray")) == tree(str(tmp_path / "serial"))
 
 
-def test_a_worker_of_ray_that_dies_costs_its_shard_only(run: Run, raw: str, tmp_path: Path, two_nodes: RayExecutor) -> None:
+def test_a_worker_of_ray_that_dies_costs_its_shard_only(
+    run: Run, raw: str, tmp_path: Path, two_nodes: RayExecutor
+) -> None:
     (tmp_path / "raw" / "1.jsonl").write_bytes(shard(["die"]))
     marker = tmp_path / "marker"
     (tmp_path / "raw" / "2.jsonl").write_bytes(shard([f"die once {marker}"]))
@@ -144,7 +146,11 @@ def test_an_upload_that_fails_leaves_nothing(bucket: str) -> None:
 
 
 def test_a_root_in_use_on_an_object_store(bucket: str) -> None:
-    with hold(f"{bucket}/held"), pytest.raises(RootInUse, match=r"is in use by process .*remove s3://"), hold(f"{bucket}/held"):
+    with (
+        hold(f"{bucket}/held"),
+        pytest.raises(RootInUse, match=r"is in use by process .*remove s3://"),
+        hold(f"{bucket}/held"),
+    ):
         pass
     with hold(f"{bucket}/held"):  # given back
         pass

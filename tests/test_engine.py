@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import subprocess
 import sys
@@ -32,7 +31,9 @@ Run = Callable[..., SliceRun]
 def run(tmp_path: Path, tiny_tokenizer: ModelFile) -> Run:
     """Runs the toy slice on ``tmp_path/raw`` into ``tmp_path/<root>``."""
 
-    def go(root: str = "root", executor: str = "serial", workers: int = 2, memory: int = 1 << 26, **settings: Any) -> SliceRun:
+    def go(
+        root: str = "root", executor: str = "serial", workers: int = 2, memory: int = 1 << 26, **settings: Any
+    ) -> SliceRun:
         made = toy.ToySettings(input=(str(tmp_path / "raw"),), **settings)
         inputs = list_inputs(toy.SLICE, made.input)
         with open_executor(executor, workers=workers) as pool:
@@ -92,7 +93,9 @@ def test_first_copy_wins_and_every_record_is_accounted_for(run: Run, three_shard
         account.explain(str(three_shards / "root"), f"{raw_b}#9")
 
 
-@pytest.mark.parametrize(("executor", "workers", "memory"), [("serial", 1, 1 << 30), ("local", 1, 1 << 26), ("local", 3, 1 << 26)])
+@pytest.mark.parametrize(
+    ("executor", "workers", "memory"), [("serial", 1, 1 << 30), ("local", 1, 1 << 26), ("local", 3, 1 << 26)]
+)
 def test_same_bytes_on_every_executor(run: Run, three_shards: Path, executor: str, workers: int, memory: int) -> None:
     run("reference")
     run("other", executor=executor, workers=workers, memory=memory)
@@ -114,7 +117,9 @@ def test_a_changed_threshold_redoes_exactly_what_follows(run: Run, three_shards:
     assert "short" in published(three_shards / "root")
 
 
-@pytest.mark.parametrize("victim", ["toy/00001-b.jsonl.zst", "_run/toy/clean/00000-a.keys", "_run/toy/dedup/keys-0000-4096.verdicts"])
+@pytest.mark.parametrize(
+    "victim", ["toy/00001-b.jsonl.zst", "_run/toy/clean/00000-a.keys", "_run/toy/dedup/keys-0000-4096.verdicts"]
+)
 def test_a_lost_file_is_made_again(run: Run, three_shards: Path, victim: str) -> None:
     run()
     before = tree(three_shards / "root")
@@ -195,7 +200,9 @@ def test_verify_finds_damage(run: Run, three_shards: Path) -> None:
 
 def test_a_root_in_use_names_its_holder(tmp_path: Path) -> None:
     code = f"from redpajama_data.lock import hold\nwith hold({str(tmp_path)!r}): print('held', flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         with pytest.raises(RootInUse, match=f"process {other.pid} .*Wait for it"), hold(str(tmp_path)):
@@ -219,5 +226,3 @@ def test_fingerprints_refuse_what_they_cannot_name() -> None:
         describe(object())
     assert describe(partial(toy.min_words, limit=1)) != describe(partial(toy.min_words, limit=2))
     assert describe(ModelFile("/a", "00")) == describe(ModelFile("/b", "00"))
-
-

@@ -109,9 +109,10 @@ def test_a_full_disk_is_one_clear_error(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
     try:
-        with pytest.raises(StorageError, match="no space left.*goes on where it stopped"), whole_file(
-            str(tmp_path / "big")
-        ) as file:
+        with (
+            pytest.raises(StorageError, match=r"no space left.*goes on where it stopped"),
+            whole_file(str(tmp_path / "big")) as file,
+        ):
             for _ in range(4):
                 file.write(bytes(1 << 20))
     finally:
