@@ -102,10 +102,12 @@ def run_slice(
 def _task(part: Slice, stage: Stage, rank: int, piece: Planned) -> Task:
     reads = [tuple(x) if isinstance(x, RawFile) else (x.path, x.sha256) for x in piece.reads]
     made = lineage(ENGINE_REVISION, part.name, part.revision, stage.name, rank, piece.work, reads)
-    raw = [x for x in piece.reads if isinstance(x, RawFile)]
+    raw_bytes = sum(x.bytes for x in piece.reads if isinstance(x, RawFile))
     # A later stage may read every shard: its receipt names the lineage, not a hundred thousand files.
     paths = tuple(x.path for x in piece.reads[:16])
-    return Task(part.name, stage.name, piece.name, rank, piece.work, made, paths, sum(x.bytes for x in raw))
+    return Task(
+        part.name, stage.name, piece.name, rank, piece.work, made, paths, raw_bytes, sum(x.bytes for x in piece.reads)
+    )
 
 
 def _run_stage(

@@ -23,6 +23,7 @@ from redpajama_data.tokens import load_tokenizer
 from redpajama_data.totals import SliceTotals, amount, check, count_files, parse_percent
 from redpajama_data.totals_table import render, summary
 
+JSONL = ("*.jsonl", "*.jsonl.zst", "*.jsonl.gz", "*.json.gz")
 DEFAULT_TOKENIZER = "gpt-neox-20b"
 
 
@@ -43,18 +44,20 @@ def print_report(report: RunReport, *, as_json: bool) -> None:
         echo_json({"root": report.root, "exit_code": report.exit_code(), "slices": [_plain(p) for p in report.slices]})
         return
     for part in report.slices:
-        every = part.all_receipts()
-        read = sum(receipt.read for receipt in part.receipts[next(iter(part.receipts))])
         kept, tokens = _published(part)
+        dropped = sum_drops(part.all_receipts())
+        read = kept + sum(dropped.values())
         click.echo(
             f"{part.slice}: {read:,} records read, {kept:,} documents published, {tokens:,} tokens"
             f" ({part.done_now} tasks done, {part.skipped} were done before)"
         )
-        click.echo(f"  dropped: {drops_line(sum_drops(every))}")
+        click.echo(f"  dropped: {drops_line(dropped)}")
         for receipt in part.broken():
             click.echo(f"  broken: {receipt.broken}", err=True)
         for entry in part.quarantined:
             click.echo(f"  quarantined: {entry.stage}/{entry.task}: {entry.reason}", err=True)
+    totals, counted_by = count([report.root], None)
+    click.echo("\n" + render(totals, counted_by))
 
 
 def _published(part: SliceRun) -> tuple[int, int]:
@@ -172,7 +175,7 @@ def count(places: Sequence[str], tokenizer: str | None) -> tuple[list[SliceTotal
         return [_recount(places[0], part, tokenizer) for part in totals], load_tokenizer(tokenizer).identity
     loaded = load_tokenizer(tokenizer or DEFAULT_TOKENIZER)
     if not storage.is_remote(places[0]) and len(places) == 1:
-        places = [raw.path for raw in storage.list_files(places[0], ("*.jsonl", "*.jsonl.zst", "*.jsonl.gz"))]
+        places = [raw.path for raw in storage.list_files(places[0], JSONL)]
     return [_count(places, loaded, "files")], loaded.identity
 
 

@@ -42,7 +42,7 @@ class StageProgress:
         self._done += 1
         if isinstance(outcome, Done):
             self._documents += outcome.receipt.read
-            self._bytes += outcome.receipt.raw_bytes
+            self._bytes += outcome.task.bytes
         else:
             self._failed += 1
         if self._bar is not None:
@@ -55,7 +55,10 @@ class StageProgress:
     def _rates(self) -> str:
         seconds = max(time.monotonic() - self._start, 1e-3)
         failed = f", {self._failed} quarantined" if self._failed else ""
-        return f"{self._documents / seconds:,.0f} docs/s, {self._bytes / 1e6 / seconds:,.1f} MB/s{failed}"
+        rates = f"{self._documents / seconds:,.0f} docs/s"
+        if self._bytes:
+            rates += f", {self._bytes / 1e6 / seconds:,.1f} MB/s"
+        return rates + failed
 
     def _say(self, what: str) -> None:
         print(f"{self._title}: {what}, {self._done}/{self._tasks} tasks, {self._rates()}", file=sys.stderr, flush=True)

@@ -21,7 +21,8 @@ INTERMEDIATE_LEVEL = 1  # zstd level of what only the next stage reads: 170 MB/s
 class Task:
     """A piece of a stage. ``work`` gets a :class:`TaskContext` and writes through it; ``inputs`` name what it reads.
 
-    ``lineage`` is the hash of all that ``work`` depends on; ``rank`` the task's place in the stage's order.
+    ``lineage`` is the hash of all that ``work`` depends on; ``rank`` the task's place in the stage's order;
+    ``bytes`` is the size of all it reads, ``raw_bytes`` that of the raw files among it.
     """
 
     slice: str
@@ -32,6 +33,7 @@ class Task:
     lineage: str
     inputs: tuple[str, ...] = ()
     raw_bytes: int = 0
+    bytes: int = 0
 
 
 @dataclass(frozen=True)

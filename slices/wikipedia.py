@@ -1,0 +1,172 @@
+"""Wikipedia: the articles of 20 Wikipedias as plain text, straight from the dumps of 2023-03-20.
+
+Input: ``{language}wiki-{date}-pages-articles*.xml.bz2`` of dumps.wikimedia.org, whole, in parts or multistream. Give
+one form of a dump: each holds all of its pages. Published recipe: the Hugging Face ``wikipedia`` script 2.0.0, then
+``wiki/convert_format.py`` of togethercomputer/RedPajama-Data (branch rp_v1); what hung on chance there is fixed: pages
+stay in the order of the dump, dumps are sorted by language, then path.
+
+    split into pieces of whole bz2 streams ─► article, no redirect, some text ─► clean ─► something left ─► published
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+from pydantic import Field
+
+from filters import wikitext
+from redpajama_data.config import Names, Size, SliceSettings
+from redpajama_data.document import Drop
+from redpajama_data.errors import BrokenInput
+from redpajama_data.fingerprint import ModelFile
+from redpajama_data.pipeline import Steps, publish_work
+from redpajama_data.stages import Plan, Planned, RunSettings, Slice, Stage, task_name
+from redpajama_data.storage import RawFile
+from redpajama_data.tasks import TaskContext
+from slices.wikipedia_dump import read_pages
+from slices.wikipedia_pieces import Piece, split_dump
+from slices.wikitext_process import page_time_limit
+
+LANGUAGES = tuple(wikitext.ALIASES)
+CPU_SECONDS = 2.0  # after which a page's steps are counted; the slowest of 2,215 real pages takes 0.11
+
+_NAME = re.compile(r"([a-z][a-z0-9_-]*?)wiki-(?:(\d{8})(?!\d))?")
+
+
+class WikipediaSettings(SliceSettings):
+    """Settings of the Wikipedia slice; the defaults are the published values."""
+
+    languages: Names = Field(
+        LANGUAGES,
+        description="languages to take from a folder or glob, empty for all; a file named itself is always taken",
+    )
+    date: str = Field(
+        "20230320", pattern=r"^\d{8}$", description="timestamp of pages whose file name has no date (enwiki-latest-...)"
+    )
+    piece_size: Size = Field(
+        64 << 20,
+        gt=0,
+        description="compressed bytes of a multistream dump in one task: some 250 MB of XML, two minutes",
+    )
+    page_time_limit: int = Field(
+        10**9,
+        ge=5 * 10**8,  # fewer could take less than CPU_SECONDS, then the clock would decide
+        description="steps of the parser that a page may take: ten seconds or more, where real pages take 0.1",
+    )
+
+
+def dump_name(path: str) -> tuple[str, str | None] | None:
+    """Language and date (None without one) from a dump's file name, or None when it has no language.
+
+    >>> dump_name("raw/zh_min_nanwiki-20230320-pages-articles.xml.bz2")
+    ('zh-min-nan', '20230320')
+    """
+    found = _NAME.match(path.rpartition("/")[2])
+    return (found[1].replace("_", "-"), found[2]) if found else None
+
+
+def split_work(
+    context: TaskContext, *, path: str, name: tuple[str, str | None] | None, languages: tuple[str, ...], piece_size: int
+) -> None:
+    """Note the pieces of a dump for the next stage. A dump of another language is an entry of the ledger."""
+    receipt = context.receipt
+    receipt.raw_bytes = 0  # a few blocks are looked at, nothing is read
+    if name is None:
+        raise BrokenInput(
+            f"{path}: the file name has no language. Name it like enwiki-20230320-pages-articles.xml.bz2."
+        )
+    if languages and name[0] not in languages:
+        receipt.read = 1
+        context.drop(f"{path}#0", Drop("languages", name[0], ",".join(languages)))
+        return
+    receipt.notes["pieces"] = [list(piece) for piece in split_dump(path, piece_size)]
+
+
+def publish_piece(
+    context: TaskContext,
+    *,
+    path: str,
+    language: str,
+    timestamp: str,
+    piece: Piece,
+    piece_bytes: int,
+    steps: Steps,
+    max_malformed: float,
+    tokenizer: ModelFile,
+) -> None:
+    """Read a piece of a dump, clean its pages, publish them. ``piece_bytes`` is the piece's size in the dump."""
+    context.receipt.raw_bytes = piece_bytes
+    context.receipt.notes["source"] = path
+    reader = partial(read_pages, language=language, timestamp=timestamp, piece=piece)
+    publish_work(context, path=path, reader=reader, steps=steps, max_malformed=max_malformed, tokenizer=tokenizer)
+
+
+def by_language(raw: RawFile) -> tuple[str, str]:
+    """Sort key of the dumps, so that the shards come as the published ones do: wiki_bg, wiki_ca, ..."""
+    return (dump_name(raw.path) or ("",))[0], raw.path
+
+
+def plan_split(plan: Plan, *, settings: WikipediaSettings) -> list[Planned]:
+    """One task a dump."""
+    return [
+        Planned(
+            task_name(rank, len(plan.inputs), raw.path),
+            partial(
+                split_work,
+                path=raw.path,
+                name=dump_name(raw.path),
+                languages=() if raw.path in settings.input else settings.languages,
+                piece_size=settings.piece_size,
+            ),
+            [raw],
+        )
+        for rank, raw in enumerate(sorted(plan.inputs, key=by_language))
+    ]
+
+
+def plan_publish(plan: Plan, *, date: str, steps: Steps, run: RunSettings) -> list[Planned]:
+    """One task a piece, named after the dump and numbered when there are several."""
+    raw_files = {raw.path: raw for raw in plan.inputs}
+    planned = []
+    for receipt in plan.receipts["split"]:
+        raw = raw_files[receipt.inputs[0]]
+        name = dump_name(raw.path)
+        pieces = [Piece(*piece) for piece in receipt.notes.get("pieces", [])]
+        for number, piece in enumerate(pieces):
+            assert name is not None
+            work = partial(
+                publish_piece,
+                path=raw.path,
+                language=name[0],
+                timestamp=name[1] or date,
+                piece=piece,
+                piece_bytes=(raw.bytes if piece.end is None else piece.end) - piece.start,
+                steps=steps,
+                max_malformed=run.max_malformed,
+                tokenizer=run.tokenizer,
+            )
+            planned.append(Planned(receipt.task if len(pieces) == 1 else f"{receipt.task}-{number:05d}", work, [raw]))
+    return planned
+
+
+def stages(settings: WikipediaSettings, run: RunSettings) -> list[Stage]:
+    """The slice's stages: the recipe, read from top to bottom (the reader sorts out what is no article)."""
+    steps: Steps = [
+        partial(page_time_limit, limit=settings.page_time_limit, cpu_seconds=CPU_SECONDS),  # cleans, too
+        wikitext.not_empty,
+    ]
+    return [
+        Stage("split", partial(plan_split, settings=settings)),
+        Stage("publish", partial(plan_publish, date=settings.date, steps=steps, run=run), ("split",)),
+    ]
+
+
+SLICE = Slice(
+    name="wikipedia",
+    summary="articles of 20 Wikipedias (pages-articles dumps)",
+    revision=1,
+    patterns=("*wiki-*-pages-articles*.xml", "*wiki-*-pages-articles*.xml*.bz2"),
+    settings=WikipediaSettings,
+    stages=stages,
+)
