@@ -15,7 +15,7 @@ from redpajama_data.engine import NOTE, RunNote
 from redpajama_data.errors import BrokenInput, UsageError
 from redpajama_data.receipts import RUN, Receipt
 from redpajama_data.shards import read_jsonl
-from redpajama_data.totals import SliceTotals
+from redpajama_data.totals import PUBLISHED, SliceTotals
 
 
 @dataclass
@@ -49,7 +49,7 @@ class SliceStatus:
 
 
 def slices_of(root: str) -> list[RunNote]:
-    """The slices that were run in a root. Raises :class:`UsageError` when it is no root of a run."""
+    """The slices that were run in a root, in the published order. Raises :class:`UsageError` when no run was there."""
     names = [
         name for name in storage.find(storage.join(root, RUN)) if name.count("/") == 1 and name.endswith("/" + NOTE)
     ]
@@ -57,7 +57,8 @@ def slices_of(root: str) -> list[RunNote]:
     found = [msgspec.json.decode(data, type=RunNote) for data in notes if data]
     if not found:
         raise UsageError(f"{root}: no run there. Start one: rpj run --slice github --input ... --root {root}")
-    return found
+    order = list(PUBLISHED)  # the published table's
+    return sorted(found, key=lambda note: order.index(note.slice) if note.slice in order else len(order))
 
 
 def is_published(receipt: Receipt) -> bool:
@@ -188,6 +189,10 @@ def _search(root: str, among: list[Receipt], doc_id: str) -> list[Fate]:
                     for number, line in enumerate(lines, 1)
                     if line == wanted
                 ]
+            elif kind == "joined":  # a part of another record's document: its fate is that document's
+                for entry in read_jsonl(storage.join(root, out.path)):
+                    if entry["id"] == doc_id:
+                        found += explain(root, entry["document"])
     return found
 
 

@@ -153,8 +153,9 @@ def _note_lines(node: Any, at: tuple[str, ...], lines: dict[tuple[str, ...], int
             _note_lines(value, place, lines, path)
     elif isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):
-            lines[(*at, str(i))] = value.start_mark.line + 1
-            _note_lines(value, (*at, str(i)), lines, path)
+            place = (*at, str(i))
+            lines[place] = value.start_mark.line + 1
+            _note_lines(value, place, lines, path)
 
 
 def _validate(

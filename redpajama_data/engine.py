@@ -36,13 +36,17 @@ class RunNote(msgspec.Struct):
 
 @dataclass
 class SliceRun:
-    """What one run did to a slice: all receipts of its stages, how many tasks were done now, and what is wrong."""
+    """What one run did to a slice: all receipts of its stages, how many tasks were done now, and what is wrong.
+
+    ``left_out`` are the stages that did not run because one they need whole has a quarantined task.
+    """
 
     slice: str
     receipts: dict[str, list[Receipt]] = field(default_factory=dict)
     done_now: int = 0
     skipped: int = 0
     quarantined: list[Quarantine] = field(default_factory=list)
+    left_out: set[str] = field(default_factory=set)
 
     def all_receipts(self) -> list[Receipt]:
         """Receipts of every stage, in stage order."""
@@ -91,6 +95,10 @@ def run_slice(
     _write_if_changed(storage.join(place.root, inputs_file.path), names)
     _write_if_changed(storage.join(place.root, RUN, part.name, NOTE), msgspec.json.encode(note) + b"\n")
     for stage in stages:
+        result.receipts[stage.name] = []
+        if any(entry.stage in stage.whole for entry in result.quarantined) or result.left_out & {*stage.reads}:
+            result.left_out.add(stage.name)
+            continue
         known = {name: result.receipts[name] for name in stage.reads}
         planned = stage.plan(Plan(inputs, inputs_file, place.memory, known))
         tasks = [_task(part, stage, rank, piece) for rank, piece in enumerate(planned)]
@@ -166,14 +174,18 @@ def _write_if_changed(path: str, data: bytes) -> None:
 
 
 def _remove_stale(root: str, part: Slice, stages: Sequence[Stage], result: SliceRun) -> None:
-    """Remove what no receipt of this run names: outputs of other recipes, removed inputs, killed runs."""
+    """Remove what no receipt of this run names: outputs of other recipes, removed inputs, killed runs.
+
+    What a stage that was left out wrote before stays: this run has nothing to put in its place.
+    """
     keep = {out.path for receipt in result.all_receipts() for out in receipt.outputs.values()}
     keep |= {f"{RUN}/{part.name}/{name}" for name in ("inputs.txt", NOTE)}
     for receipt in result.all_receipts():
         keep.add(receipts.task_path("", part.name, receipt.stage, receipt.task, "receipt.json"))
     for entry in result.quarantined:
         keep.add(receipts.task_path("", part.name, entry.stage, entry.task, "quarantine.json"))
-    for base in (f"{RUN}/{part.name}", part.name):
+    kept_folders = tuple(f"{RUN}/{part.name}/{stage}/" for stage in result.left_out)
+    for base in (f"{RUN}/{part.name}", *([] if result.left_out else [part.name])):
         for name in storage.find(storage.join(root, base)):
-            if f"{base}/{name}" not in keep:
+            if f"{base}/{name}" not in keep and not f"{base}/{name}".startswith(kept_folders or "\0"):
                 storage.remove(storage.join(root, base, name))

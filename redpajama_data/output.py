@@ -56,6 +56,8 @@ def print_report(report: RunReport, *, as_json: bool) -> None:
             click.echo(f"  broken: {receipt.broken}", err=True)
         for entry in part.quarantined:
             click.echo(f"  quarantined: {entry.stage}/{entry.task}: {entry.reason}", err=True)
+        for stage in sorted(part.left_out):
+            click.echo(f"  left out: {stage} needs all of what is quarantined. Mend it, then run again.", err=True)
     totals, counted_by = count([report.root], None)
     click.echo("\n" + render(totals, counted_by))
 
@@ -75,6 +77,7 @@ def _plain(part: SliceRun) -> dict[str, Any]:
         "tasks_done": part.done_now,
         "tasks_skipped": part.skipped,
         "broken": [receipt.broken for receipt in part.broken()],
+        "left_out": sorted(part.left_out),
         "quarantined": [{"stage": e.stage, "task": e.task, "reason": e.reason} for e in part.quarantined],
     }
 
@@ -132,7 +135,8 @@ def print_fates(fates: Sequence[Fate]) -> None:
         drop = fate.drop
         values = f": {drop['measured']}" if drop["measured"] is not None else ""
         limit = f" (limit {drop['limit']})" if drop["limit"] is not None else ""
-        click.echo(f"{fate.id}: dropped in {fate.slice}/{fate.stage} by {drop['rule']}{values}{limit}")
+        rest = "".join(f", {key} {drop[key]}" for key in drop if key not in ("id", "rule", "measured", "limit"))
+        click.echo(f"{fate.id}: dropped in {fate.slice}/{fate.stage} by {drop['rule']}{values}{limit}{rest}")
 
 
 def skip_without_input(

@@ -306,4 +306,4 @@ def publish_stored_stage(name: str, *, reads: str, verdicts: str, steps: Steps, 
             for receipt in plan.receipts[reads]
         ]
 
-    return Stage(name, plan, (reads, verdicts))
+    return Stage(name, plan, (reads, verdicts), whole=(verdicts,))

@@ -43,11 +43,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Stage:
-    """A name, the earlier stages it reads, and its tasks, planned when those are finished."""
+    """A name, the earlier stages it reads, and its tasks, planned when those are finished.
+
+    ``whole`` are the stages of which no task may be missing (a verdict that is not there would let copies through):
+    after a quarantine in one of them this stage is left out. Of the others a quarantined shard is simply not there.
+    """
 
     name: str
     plan: Callable[[Plan], list[Planned]]
     reads: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ import bz2
 import gzip
 import os
 import resource
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -54,6 +57,40 @@ def test_truncated_stream_is_named_and_what_came_before_stays(tmp_path: Path, en
     with pytest.raises(BrokenInput, match="fetch the file again") as caught:
         lines.extend(iter_lines(path, max_bytes=1 << 20))
     assert "decompressed bytes" in caught.value.place
+
+
+@pytest.mark.parametrize("ending", ["gz", "zst"])
+def test_every_whole_line_before_a_cut_comes_out(tmp_path: Path, ending: str) -> None:
+    """The decoders' own readers lose up to a whole read at the break."""
+    text = b"".join(os.urandom(16).hex().encode() + b"\n" for _ in range(12_000))
+    path = written(tmp_path, f"a.{ending}", CODECS[ending](text)[:-100])
+    lines = []
+    with pytest.raises(BrokenInput):
+        lines.extend(iter_lines(path, max_bytes=1 << 20))
+    assert len(lines) > {"gz": 11_980, "zst": 7_900}[ending]  # zstd gives nothing of a block that is cut, up to 128 KiB
+
+
+def bomb(ending: str) -> bytes:
+    """Half a gigabyte of zeros."""
+    if ending == "gz":
+        packer = zlib.compressobj(9, wbits=31)
+        return b"".join(packer.compress(bytes(1 << 20)) for _ in range(512)) + packer.flush()
+    return CODECS[ending](bytes(1 << 29))
+
+
+@pytest.mark.parametrize(("ending", "most"), [("gz", 160), ("zst", 400), ("bz2", 100)])
+def test_bombs_take_bounded_memory(tmp_path: Path, ending: str, most: int) -> None:
+    path = written(tmp_path, f"a.{ending}", bomb(ending))
+    code = (
+        "import sys, resource; from redpajama_data.storage import iter_lines\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "print(list(iter_lines(sys.argv[1], max_bytes=1 << 20))[0].length, "
+        "(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    length, grown = map(int, run.stdout.split())
+    assert length == 1 << 29
+    assert grown < most  # MiB
 
 
 @pytest.mark.parametrize("ending", ["gz", "zst", "bz2"])

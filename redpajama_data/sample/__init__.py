@@ -19,9 +19,12 @@ from redpajama_data import storage
 
 SETTINGS: dict[str, dict[str, object]] = {
     "common_crawl": {"shards": 2},  # of each dump: line dedup compares within one raw file
-    "wikipedia": {"languages": ["de", "en"]},
+    "c4": {"source_shards": 1024},
+    "wikipedia": {"languages": ["de", "en"], "source_shards": 20},
+    "stackexchange": {"source_shards": 28},
 }
-"""What the sample's run sets beside its inputs; everything else is the published default."""
+"""What the sample's run sets beside its inputs; everything else is the published default. ``source_shards`` are the raw
+files of the true sources, so that the totals show a projection."""
 
 SLICES = ("common_crawl", "c4", "github", "books", "arxiv", "wikipedia", "stackexchange")
 
