@@ -1,4 +1,4 @@
-"""Compiles filters/_native.c when the package is built or installed. By hand: ``python scripts/hatch_build.py``."""
+"""Compiles filters/*.c when the package is built or installed. By hand: ``python scripts/hatch_build.py``."""
 
 from __future__ import annotations
 
@@ -9,58 +9,60 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-SOURCE = "filters/_native.c"
-FLAGS = ["-O3", "-std=gnu11", "-fvisibility=hidden"]
+MODULES = ("_native", "_fasttext")
+# a * b + c is rounded twice everywhere, as in fastText's wheels: the same digits on every machine
+FLAGS = ["-O3", "-std=gnu11", "-fvisibility=hidden", "-ffp-contract=off"]
 
 
-def compile_native(root: Path) -> Path:
-    """Compile ``filters/_native.c`` below ``root`` and put the module beside it; returns its path.
+def compile_native(root: Path) -> list[Path]:
+    """Compile each of ``MODULES`` in ``filters`` below ``root`` and put it beside its source; returns the paths.
 
     Raises ``SystemExit`` with what to install when there is no compiler or no Python headers.
     """
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
-    target = root / f"filters/_native{sysconfig.get_config_var('EXT_SUFFIX')}"
-    extension = Extension("_native", [str(root / SOURCE)], extra_compile_args=FLAGS)
+    extensions = [Extension(name, [str(root / f"filters/{name}.c")], extra_compile_args=FLAGS) for name in MODULES]
+    targets = [root / f"filters/{name}{sysconfig.get_config_var('EXT_SUFFIX')}" for name in MODULES]
     with tempfile.TemporaryDirectory() as scratch:
-        command = build_ext(Distribution({"name": "native", "ext_modules": [extension]}))
+        command = build_ext(Distribution({"name": "native", "ext_modules": extensions}))
         command.build_lib = command.build_temp = scratch
         try:
             command.ensure_finalized()
             command.run()
         except Exception as error:  # setuptools has its own class for each of its compilers
             raise SystemExit(
-                f"{SOURCE} could not be compiled: {error}\n"
-                "It needs gcc or clang and the headers of this Python. Install them, then run pip again:\n"
+                f"the C modules could not be compiled: {error}\n"
+                "They need gcc or clang and the headers of this Python. Install them, then run pip again:\n"
                 "  Debian, Ubuntu:  apt-get install gcc python3-dev\n"
                 "  Fedora, RHEL:    dnf install gcc python3-devel\n"
                 "  macOS:           xcode-select --install"
             ) from error
-        # a running process may hold the old file: replace it, never write into it
-        fresh = target.with_name(f"{target.name}.{os.getpid()}")
-        fresh.write_bytes((Path(scratch) / target.name).read_bytes())
-        fresh.chmod(0o755)
-        fresh.replace(target)
-    return target
+        for target in targets:
+            # a running process may hold the old file: replace it, never write into it
+            fresh = target.with_name(f"{target.name}.{os.getpid()}")
+            fresh.write_bytes((Path(scratch) / target.name).read_bytes())
+            fresh.chmod(0o755)
+            fresh.replace(target)
+    return targets
 
 
 if __name__ == "__main__":
-    print(compile_native(Path(__file__).resolve().parent.parent))
+    print(*compile_native(Path(__file__).resolve().parent.parent), sep="\n")
     sys.exit()
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface  # noqa: E402  (not needed by hand)
 
 
 class NativeBuildHook(BuildHookInterface[Any]):
-    """Wheels carry the compiled module and the platform's tag; an editable install finds it beside its source."""
+    """Wheels carry the compiled modules and the platform's tag; an editable install finds them beside their source."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before each build; ``version`` is "standard" or "editable"."""
         if self.target_name != "wheel":
             return
-        built = compile_native(Path(self.root))
+        targets = compile_native(Path(self.root))
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
         if version != "editable":
-            build_data["force_include"][str(built)] = f"filters/{built.name}"
+            build_data["force_include"].update({str(target): f"filters/{target.name}" for target in targets})
