@@ -1,0 +1,93 @@
+"""Stack Exchange: a question and its answers become one document.
+
+Source: RedPajama-Data-1T, data_prep/stack_exchange (filter and post-processing scripts). The first script collects each
+question with its answers, the second orders the answers, turns HTML into text and writes the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from filters.html_text import bullet_lists, html_to_text
+from redpajama_data.document import Document, Drop
+
+
+class Post(NamedTuple):
+    """One row of Posts.xml. Attributes are the row's strings; None where the row has no such attribute.
+
+    ``ordinal`` is the 0-based number of the record in its file. A post with a ``parent`` is an answer, whatever its
+    PostTypeId says (as published); answers always have a body and a score.
+    """
+
+    ordinal: int
+    id: str
+    parent: str | None
+    title: str | None
+    body: str | None
+    score: str | None
+
+
+def no_title(question: Post) -> Drop | None:
+    """A post that is neither question nor answer (tag wikis, moderator elections), or a question that lost its title.
+
+    The published script drops the first kind and stops with a KeyError at a post of this kind that has answers; here
+    both are dropped.
+    """
+    return Drop("no_title", "absent", "present") if question.title is None else None
+
+
+def orphan_answer(answer: Post) -> Drop:
+    """The drop of an answer whose question is not in the dump; the published script loses it without a word."""
+    return Drop("orphan_answer", answer.parent, "a question of the same file")
+
+
+def order_by_score_text(answers: Iterable[Post]) -> list[Post]:
+    """Answers by score, highest first, file order among equals.
+
+    Deliberately as published: scores are compared as strings, so "9" > "85" > "100" > "10" > "0" > "-5" > "-1".
+    """
+    return sorted(answers, key=lambda answer: answer.score or "", reverse=True)  # reverse keeps equals in order
+
+
+def site_of_stem(stem: str) -> str:
+    """The site named in the URL, from a dump file's name without its ending.
+
+    Deliberately as published: only the parts called stackoverflow_part... are mapped to stackoverflow.com, so the
+    usual stackoverflow.com-Posts stays in the URL.
+    """
+    return "stackoverflow.com" if "stackoverflow_part" in stem else stem
+
+
+def thread_text(question: Post, answers: Iterable[Post]) -> str:
+    """Title and body after "Q: ", then each answer, in the order given, after "\\nA: "; HTML turned into text.
+
+    The title is plain text in the dump and yet goes through the HTML parser with the body, so "List<String>" becomes
+    "List" (as published). Raises ``ValueError`` where :func:`filters.html_text.html_to_text` does.
+    """
+    parts = [f"{question.title or ''} {question.body or ''}", *(answer.body or "" for answer in answers)]
+    return "Q: " + "\nA: ".join([html_to_text(bullet_lists(part)) for part in parts])
+
+
+def assemble(question: Post, answers: Iterable[Post], *, path: str, stem: str, timestamp: str) -> Document | Drop:
+    """The document of a question and its answers (in file order), or why there is none.
+
+    ``path`` is the raw file as given, ``stem`` its name without ending, ``timestamp`` the date that every record
+    carries. ``meta["language"]`` is left empty for the language step; a question without score gets the integer 0
+    (as published). Drops: ``no_title``, and ``malformed`` for HTML that is irregular and over the parser's limit.
+    """
+    untitled = no_title(question)
+    if untitled:
+        return untitled
+    try:
+        text = thread_text(question, order_by_score_text(answers))
+    except ValueError as error:
+        return Drop("malformed", str(error), "readable HTML")
+    meta = {
+        "language": "",
+        "url": f"https://{site_of_stem(stem)}/questions/{question.id}",
+        "timestamp": timestamp,
+        "source": "stackexchange",
+        "question_score": 0 if question.score is None else question.score,
+    }
+    return Document(f"{path}#{question.ordinal}", text, meta)

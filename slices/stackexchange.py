@@ -1,0 +1,233 @@
+"""Stack Exchange: each question with its answers, from the data dump of the network.
+
+Input: ``<site>.7z`` as the Internet Archive has them (Posts.xml is read from the archive, nothing is unpacked to the
+disk), or ``<site>.xml`` or ``<site>/Posts.xml``. Published recipe: stack_exchange/ of togethercomputer/RedPajama-Data
+(branch rp_v1), with what hung on the order of a directory there fixed: sites in sorted order.
+
+    read ─► the 28 largest sites ─► answers to their questions ─► HTML to text ─► language ─► published in file order
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Sequence
+from functools import partial
+
+from pydantic import Field
+
+from filters.language import record_language, stack_exchange_line
+from redpajama_data.config import Names, SliceSettings
+from redpajama_data.document import Drop
+from redpajama_data.errors import UsageError
+from redpajama_data.models import resolve
+from redpajama_data.pipeline import Steps
+from redpajama_data.receipts import Receipt
+from redpajama_data.stages import Plan, Planned, RunSettings, Slice, Stage, task_name
+from redpajama_data.storage import RawFile
+from slices.stackexchange_dump import site_stem
+from slices.stackexchange_threads import (
+    STRETCHES_A_SHARD,
+    assemble_thread,
+    join_threads,
+    leave_dump_out,
+    leave_site_out,
+    publish_stretches,
+    store_posts,
+    stretches,
+)
+
+ALL = "all"
+OTHER_TABLES = ("Badges", "Comments", "PostHistory", "PostLinks", "Tags", "Users", "Votes")
+MAX_BUCKETS = 4096  # of a dump: 25 MB each for Stack Overflow; their index takes 32 KiB a flush
+BUCKET_BYTES = 1 << 20  # wanted size of a bucket, in bytes of XML
+XML_A_PACKED_BYTE = 6  # the dumps shrink four to eight times
+RANGE_BYTES = 256 << 20  # posts that a task of the threads stage takes at most: half a minute of work
+_COMPRESSED = (".7z", ".gz", ".bz2", ".zst")
+# A site has a dot in its name, the other tables of an unpacked dump (Votes.xml) have none.
+PATTERNS = tuple(
+    name + ending
+    for name in ("*.7z", "Posts.xml", "*.*.xml", "stackoverflow*.xml")
+    for ending in ("", ".gz", ".bz2", ".zst")
+    if not (ending and name == "*.7z")
+)
+
+
+class StackexchangeSettings(SliceSettings):
+    """Settings of the Stack Exchange slice; the defaults are the published values."""
+
+    sites: Names = Field((), description="sites to take, by the names of their dumps, or all; default: the largest")
+    largest_sites: int = Field(28, gt=0, description="how many sites, those with most posts, when sites names none")
+    timestamp: str = Field("2023-03-29", description="the date that every record carries")
+    lid: str = Field("lid.176.ftz", description="language model: name or path")
+
+
+def no_posts(stem: str) -> Drop | None:
+    """Stack Overflow comes as an archive a table (stackoverflow.com-Votes.7z): all but the posts are left out."""
+    table = stem.rpartition("-")[2]
+    return Drop("no_posts", table, "Posts") if table in OTHER_TABLES else None
+
+
+def sites(stem: str, *, wanted: Sequence[str]) -> Drop | None:
+    """A dump that the setting ``sites`` does not name."""
+    return Drop("sites", stem, ", ".join(wanted)) if wanted and ALL not in wanted and stem not in wanted else None
+
+
+def same_site(path: str, *, taken: str) -> Drop | None:
+    """The dump of a site that is there in another form too, which is taken."""
+    return None if path == taken else Drop("same_site", path, taken)
+
+
+def choose_dumps(inputs: Sequence[RawFile], wanted: Sequence[str]) -> list[Drop | None]:
+    """For each raw file why it is not read, or None when it is.
+
+    Of several dumps of one site (``<site>.7z`` beside ``<site>/Posts.xml``) the archive counts, else the first path.
+    Raises :class:`UsageError` for a wanted site without a dump.
+    """
+    stems = [site_stem(raw.path) for raw in inputs]
+    taken: dict[str, str] = {}
+    for raw, stem in sorted(zip(inputs, stems, strict=True), key=_archive_first):
+        taken.setdefault(stem, raw.path)
+    for name in wanted:
+        if name not in taken and name != ALL:
+            near = difflib.get_close_matches(name, taken, n=3) or sorted(taken)[:3]
+            raise UsageError(f"sites: no dump of {name} among the inputs. There are {', '.join(near)}.")
+    return [
+        no_posts(stem) or sites(stem, wanted=wanted) or same_site(raw.path, taken=taken[stem])
+        for raw, stem in zip(inputs, stems, strict=True)
+    ]
+
+
+def _archive_first(dump: tuple[RawFile, str]) -> tuple[bool, str]:
+    return not dump[0].path.endswith(".7z"), dump[0].path
+
+
+def buckets_of(raw: RawFile) -> int:
+    """Into how many buckets the posts of a dump go: a matter of its size alone."""
+    if not raw.bytes:  # a server that does not tell
+        return MAX_BUCKETS
+    xml = raw.bytes * (XML_A_PACKED_BYTE if raw.path.endswith(_COMPRESSED) else 1)
+    return min(MAX_BUCKETS, max(16, xml // BUCKET_BYTES))
+
+
+def largest_sites(posts: Sequence[Receipt], *, number: int) -> dict[str, Drop]:
+    """The dumps that are not among the ``number`` largest by records, with their drops; of equal ones the first stays.
+
+    The published script counts lines less three for head and foot, which is the same where it can read the dump.
+    """
+    by_size = sorted(posts, key=lambda receipt: (-receipt.notes["records"], receipt.rank))
+    if len(by_size) <= number:
+        return {}
+    least = by_size[number - 1].notes["records"]
+    return {
+        receipt.notes["source"]: Drop("largest_sites", receipt.notes["records"], least) for receipt in by_size[number:]
+    }
+
+
+def plan_posts(plan: Plan, wanted: Sequence[str], max_malformed: float) -> list[Planned]:
+    """One task a raw file; those that are left out only say so."""
+    tasks = []
+    for rank, (raw, drop) in enumerate(zip(plan.inputs, choose_dumps(plan.inputs, wanted), strict=True)):
+        name = task_name(rank, len(plan.inputs), site_stem(raw.path))
+        if drop:
+            tasks.append(Planned(name, partial(leave_dump_out, path=raw.path, drop=drop)))
+        else:
+            work = partial(store_posts, path=raw.path, buckets=buckets_of(raw), max_malformed=max_malformed)
+            tasks.append(Planned(name, work, [raw]))
+    return tasks
+
+
+def plan_threads(plan: Plan, settings: StackexchangeSettings, steps: Steps) -> list[Planned]:
+    """One task a range of a dump's buckets, as many as the memory of a task asks for."""
+    dumps = dumps_read(plan)
+    left_out = {} if settings.sites else largest_sites(dumps, number=settings.largest_sites)
+    tasks = []
+    for dump in dumps:
+        source, out = dump.notes["source"], dump.outputs["posts"]
+        bind = partial(assemble_thread, path=source, stem=site_stem(source), timestamp=settings.timestamp)
+        ranges = bucket_ranges(dump.notes["buckets"], dump.notes["bytes"], min(RANGE_BYTES, plan.memory // 2))
+        for first, end in ranges:
+            suffix = f"-{first:04d}-{end:04d}" if len(ranges) > 1 else ""
+            if source in left_out:
+                work = partial(
+                    leave_site_out, posts=out.path, buckets=(first, end), source=source, drop=left_out[source]
+                )
+            else:
+                work = partial(
+                    join_threads,
+                    posts=out.path,
+                    buckets=(first, end),
+                    records=dump.notes["records"],
+                    source=source,
+                    steps=[bind, *steps],
+                )
+            tasks.append(Planned(dump.task + suffix, work, [out]))
+    return tasks
+
+
+def plan_publish(plan: Plan, run: RunSettings) -> list[Planned]:
+    """One task a published shard: a fixed number of rows of a dump."""
+    threads: dict[str, list[Receipt]] = {}
+    for receipt in plan.receipts["threads"]:
+        threads.setdefault(receipt.notes["source"], []).append(receipt)
+    tasks = []
+    for dump in dumps_read(plan):
+        source, records = dump.notes["source"], dump.notes["records"]
+        parts = [receipt.outputs["threads"] for receipt in threads.get(source, ()) if "threads" in receipt.outputs]
+        if not parts:
+            continue
+        check_rows(dump, threads[source])
+        end = stretches(records)
+        shards = [(first, min(end, first + STRETCHES_A_SHARD)) for first in range(0, end, STRETCHES_A_SHARD)]
+        for number, wanted in enumerate(shards):
+            work = partial(
+                publish_stretches,
+                threads=[part.path for part in parts],
+                wanted=wanted,
+                source=source,
+                tokenizer=run.tokenizer,
+            )
+            suffix = f"-{number:04d}" if len(shards) > 1 else ""
+            tasks.append(Planned(dump.task + suffix, work, parts))
+    return tasks
+
+
+def dumps_read(plan: Plan) -> list[Receipt]:
+    """The receipts of the dumps that were read, in order, less those that held nothing."""
+    return [receipt for receipt in plan.receipts["posts"] if receipt.kept]
+
+
+def check_rows(dump: Receipt, threads: Sequence[Receipt]) -> None:
+    """Assert that every post of a dump is accounted for by its threads, unless a task of theirs was quarantined."""
+    buckets = sum(end - first for first, end in (receipt.notes["buckets"] for receipt in threads))
+    rows = sum(receipt.read + receipt.notes["joined"] for receipt in threads)
+    assert rows == dump.kept or buckets < dump.notes["buckets"], f"{dump.task}: {dump.kept} posts, {rows} in threads"
+
+
+def bucket_ranges(buckets: int, size: int, limit: int) -> list[tuple[int, int]]:
+    """Ranges of buckets (thread ids are hashed: evenly filled) of about ``limit`` bytes, of ``size`` in all."""
+    parts = max(1, min(buckets, -(-size // max(1, limit))))
+    bounds = [buckets * part // parts for part in range(parts + 1)]
+    return list(itertools.pairwise(bounds))
+
+
+def stages(settings: StackexchangeSettings, run: RunSettings) -> list[Stage]:
+    """The slice's stages: the recipe, read from top to bottom."""
+    steps: Steps = [
+        partial(record_language, model=resolve(settings.lid), line=stack_exchange_line),
+    ]
+    return [
+        Stage("posts", partial(plan_posts, wanted=settings.sites, max_malformed=run.max_malformed)),
+        Stage("threads", partial(plan_threads, settings=settings, steps=steps), ("posts",)),
+        Stage("publish", partial(plan_publish, run=run), ("posts", "threads")),
+    ]
+
+
+SLICE = Slice(
+    name="stackexchange",
+    summary="questions and answers of the Stack Exchange network (data dump)",
+    revision=1,
+    patterns=PATTERNS,
+    settings=StackexchangeSettings,
+    stages=stages,
+)
