@@ -1,7 +1,7 @@
 """Source code: what the RedPajama-Data-1T scripts for GitHub do to a file, as pure functions.
 
-Source of every rule and number: github/github_run_filter.py and github_clean_dedup_local.py of togethercomputer/RedPajama-Data
-(branch rp_v1), and its query on BigQuery for the licences.
+Source of every rule and number: github/github_run_filter.py and github_clean_dedup_local.py of
+togethercomputer/RedPajama-Data (branch rp_v1), and its query on BigQuery for the licences.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def license_starts_with(doc: Document, *, prefixes: Sequence[str]) -> Document |
 
 
 def path_not_in(doc: Document, *, names: Sequence[str], suffixes: Sequence[str]) -> Document | Drop:
-    """Drops a path that equals one of ``names`` or ends with one of ``suffixes``, case-sensitive, before any hash is taken."""
+    """Drops a path that equals one of ``names`` or ends with one of ``suffixes``, case-sensitive, before any hash is
+    taken."""
     path = doc.meta["path"]
     if path in names or path.endswith(tuple(suffixes)):
         return Drop("path_not_in", path, ",".join((*names, *suffixes)))
@@ -34,7 +35,8 @@ def path_not_in(doc: Document, *, names: Sequence[str], suffixes: Sequence[str])
 
 
 def content_hash(doc: Document) -> Document:
-    """MD5 (hex) of the original content into ``work["content_hash"]``: the identity of a file in the published recipe."""
+    """MD5 (hex) of the original content into ``work["content_hash"]``: the identity of a file in the published
+    recipe."""
     doc.work["content_hash"] = hashlib.md5(doc.text.encode(), usedforsecurity=False).hexdigest()
     return doc
 
@@ -47,9 +49,9 @@ def content_key(doc: Document) -> bytes:
 def strip_copyright_header(doc: Document) -> Document:
     """Remove the head of the file as published, with its oddities.
 
-    The first C block comment anywhere decides: when it says "copyright" it goes, and in any case line comments then stay. Without a
-    block comment every leading line goes that starts with ``//``, ``#`` or ``--`` or is empty, which takes shebangs, ``#include`` heads and
-    Markdown titles along.
+    The first C block comment anywhere decides: when it says "copyright" it goes, and in any case line comments then
+    stay. Without a block comment every leading line goes that starts with ``//``, ``#`` or ``--`` or is empty, which
+    takes shebangs, ``#include`` heads and Markdown titles along.
     """
     doc.text = _strip_header(doc.text)
     return doc
@@ -78,7 +80,8 @@ def _strip_header(text: str) -> str:
 
 
 def _first_block_comment(text: str, start: int) -> tuple[int, int] | None:
-    """Span of the first ``/* ... */``: the published expression, found by two searches (it backtracks on a head without an end)."""
+    """Span of the first ``/* ... */``: the published expression, found by two searches (it backtracks on a head
+    without an end)."""
     end = text.find("*/", start + 2)
     return None if end < 0 else (start, end + 2)
 
@@ -86,9 +89,10 @@ def _first_block_comment(text: str, start: int) -> tuple[int, int] | None:
 def measure_lines(doc: Document) -> Document:
     """The published statistics of the stripped text, into ``meta`` before the input's own fields.
 
-    ``line_count`` and ``max_line_length`` by ``str.splitlines``; ``avg_line_length`` counts the line ends in its numerator, as
-    published; ``alnum_prop`` is the share of ``str.isalnum`` characters. All are 0 for an empty text. ``work["alpha"]`` is the number of
-    ``str.isalpha`` characters. An input field of the same name takes the value but not the place.
+    ``line_count`` and ``max_line_length`` by ``str.splitlines``; ``avg_line_length`` counts the line ends in its
+    numerator, as published; ``alnum_prop`` is the share of ``str.isalnum`` characters. All are 0 for an empty text.
+    ``work["alpha"]`` is the number of ``str.isalpha`` characters. An input field of the same name takes the value but
+    not the place.
     """
     text = doc.text
     lines, longest, alnum, alpha = text_stats(text)

@@ -50,7 +50,8 @@ def smallest_id_within(hashes: NDArray[np.uint64], ids: NDArray[np.int64], *, di
     edges = [BITS * block // (distance + 1) for block in range(distance + 2)]
     for low, high in pairwise(edges):
         _compare_within_block(distinct, own, smallest, low, high, distance)
-    return smallest[place]
+    found: NDArray[np.int64] = smallest[place]
+    return found
 
 
 def _compare_within_block(

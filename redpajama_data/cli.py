@@ -257,7 +257,13 @@ def train() -> None:
 @click.option("--vocab-size", type=int, default=65536, show_default=True, help="SentencePiece pieces.")
 @click.option("--documents", type=int, default=1_000_000, show_default=True, help="Texts used, from the first.")
 @click.option("--memory", default="2G", show_default=True, help="For lmplz' sorting.")
-@click.option("--structure", type=click.Choice(["probing", "trie"]), default="probing", show_default=True)
+@click.option(
+    "--structure",
+    type=click.Choice(["probing", "trie"]),
+    default="probing",
+    show_default=True,
+    help="KenLM's: probing is faster, trie (quantised) smaller.",
+)
 @click.option("--kenlm-bin", metavar="DIR", help="Where lmplz and build_binary are. Default: PATH.")
 def train_lm_command(
     language: str,

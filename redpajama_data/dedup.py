@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -77,46 +77,63 @@ def first_wins(context: TaskContext, *, keys: Sequence[tuple[int, str]], ranks: 
 
     ``keys`` are (rank of the shard, key file relative to the root), in input order; ``ranks`` is one more than the
     highest rank. The verdict file has a bucket a shard, with a row for each record that is a later copy: its number,
-    and the survivor's rank and number.
+    and the survivor's rank and number. Only the first of equal keys is carried along, so that any number of copies of
+    one key stays within the memory of the task.
     """
-    parts: list[Rows] = []
-    shard_of: list[npt.NDArray[np.uint32]] = []
-    for rank, path in keys:
-        with BucketFile(context.upstream(path)) as file:
-            rows = np.frombuffer(b"".join(file.read(*buckets)), dtype=KEY_ROW)
-        if len(rows):
-            parts.append(rows)
-            shard_of.append(np.full(len(rows), rank, dtype="<u4"))
-    rows = np.concatenate(parts) if parts else np.empty(0, KEY_ROW)
-    ranks_of = np.concatenate(shard_of) if shard_of else np.empty(0, "<u4")
-    del parts, shard_of
-    verdict_ranks, verdicts = _group_first_wins(rows, ranks_of)
+    limit = max(1, context.memory // _BYTES_PER_KEY)
+    held = _Holders([], [])
+    fresh = total = decided = 0
     with context.file("verdicts", "verdicts") as out:
         writer = BucketWriter(out, ranks, _FLUSH)
-        if len(verdicts):
-            writer.add_rows(verdict_ranks.astype(np.int64), verdicts)
+        for rank, path in keys:
+            with BucketFile(context.upstream(path)) as file:
+                for data in file.read(*buckets):
+                    rows = np.frombuffer(data, dtype=KEY_ROW)
+                    held.rows.append(rows)
+                    held.ranks.append(np.full(len(rows), rank, dtype="<u4"))
+                    fresh += len(rows)
+                    # A quarter of the limit must be new, or nearly full tables would be sorted for each small flush.
+                    if fresh >= limit // 4 and sum(map(len, held.rows)) > limit:
+                        decided += _decide(held, writer)
+                        total, fresh = total + fresh, 0
+        decided += _decide(held, writer)
         writer.close()
-    context.records("verdicts", len(verdicts))
-    context.receipt.notes["keys"] = len(rows)
+    context.records("verdicts", decided)
+    context.receipt.notes["keys"] = total + fresh
 
 
-def _group_first_wins(rows: Rows, ranks: npt.NDArray[np.uint32]) -> tuple[npt.NDArray[np.uint32], Rows]:
+class _Holders(NamedTuple):
+    """Key rows and the rank of each one's shard, in input order."""
+
+    rows: list[Rows]
+    ranks: list[npt.NDArray[np.uint32]]
+
+
+def _decide(held: _Holders, writer: BucketWriter) -> int:
+    """Write a verdict for every held row that is not the first of its key, and keep only the first ones."""
+    rows, ranks = np.concatenate([np.empty(0, KEY_ROW), *held.rows]), np.concatenate([np.empty(0, "<u4"), *held.ranks])
+    held.rows.clear()
+    held.ranks.clear()
     # Rows come in (rank, flush, bucket) order and numbers rise within a key, so a stable sort by key alone leaves
-    # equal keys in input order.
+    # equal keys in input order. The first holders of earlier rounds come before all others.
     order = np.lexsort((rows["lo"], rows["hi"]))
     hi, lo = rows["hi"][order], rows["lo"][order]
     new = np.ones(len(rows), dtype=bool)
     new[1:] = (hi[1:] != hi[:-1]) | (lo[1:] != lo[:-1])
     del hi, lo
     later = np.flatnonzero(~new)
-    first = np.maximum.accumulate(np.where(new, np.arange(len(rows)), 0))[later]
+    first = order[np.maximum.accumulate(np.where(new, np.arange(len(rows)), 0))[later]]
     verdicts = np.empty(len(later), VERDICT_ROW)
     verdicts["n"] = rows["n"][order[later]]
-    verdicts["kept_rank"] = ranks[order[first]]
-    verdicts["kept_n"] = rows["n"][order[first]]
+    verdicts["kept_rank"], verdicts["kept_n"] = ranks[first], rows["n"][first]
     shard = ranks[order[later]]
     place = np.lexsort((verdicts["n"], shard))
-    return shard[place], verdicts[place]
+    if len(later):
+        writer.add_rows(shard[place].astype(np.int64), verdicts[place])
+    firsts = np.sort(order[new])
+    held.rows.append(rows[firsts])
+    held.ranks.append(ranks[firsts])
+    return len(later)
 
 
 def read_verdicts(paths: Sequence[str], rank: int, *, memory: int) -> Iterator[tuple[int, int, int]]:

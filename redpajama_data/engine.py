@@ -91,6 +91,7 @@ def run_slice(
     names = "".join(f"{raw.path}\n" for raw in inputs).encode()
     inputs_file = Output(f"{RUN}/{part.name}/inputs.txt", len(names), hashlib.sha256(names).hexdigest(), len(inputs))
     stages = part.stages(settings, run)
+    _remove_unfinished(place.root, part)
     note = RunNote(part.name, part.revision, [stage.name for stage in stages], len(inputs), settings.source_shards)
     _write_if_changed(storage.join(place.root, inputs_file.path), names)
     _write_if_changed(storage.join(place.root, RUN, part.name, NOTE), msgspec.json.encode(note) + b"\n")
@@ -171,6 +172,14 @@ def _outputs_there(receipt: Receipt, there: set[str], published: set[str]) -> bo
 def _write_if_changed(path: str, data: bytes) -> None:
     if storage.read_bytes(path) != data:
         storage.write_bytes(path, data)
+
+
+def _remove_unfinished(root: str, part: Slice) -> None:
+    """Remove the temporary files of killed runs; nobody else can be writing, the root is held."""
+    for base in (f"{RUN}/{part.name}", part.name):
+        for name in storage.find(storage.join(root, base)):
+            if storage.TMP_MARK in name:
+                storage.remove(storage.join(root, base, name))
 
 
 def _remove_stale(root: str, part: Slice, stages: Sequence[Stage], result: SliceRun) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import multiprocessing.connection
+import os
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
 from redpajama_data.errors import MissingModel, UsageError
@@ -38,56 +42,74 @@ class SerialExecutor:
 
 
 class LocalExecutor:
-    """Local processes. A worker that dies costs one attempt of one task; the pool goes on.
+    """Local processes. A worker that dies costs one attempt of one task; the others go on.
 
-    The standard library's pool breaks as a whole when a worker is killed; pebble replaces the worker and tells which
-    task it was on. Workers come from a fork server, so that no thread or lock of this process is copied into them.
+    Every worker is a pool of one. A pool of many shares locks between its workers: one that is killed at the wrong
+    moment breaks the pool (standard library) or takes a lock along and hangs it (pebble). Workers come from a fork
+    server, so that no thread or lock of this process is copied into them, and end with this process however it ends.
     """
 
     def __init__(self, workers: int) -> None:
-        from pebble import ProcessPool
-
         self.workers = workers
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["redpajama_data.pipeline"])
-        self._pool = ProcessPool(max_workers=workers, context=context)
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["redpajama_data.pipeline"])
+        self._idle = [self._new_pool() for _ in range(workers)]
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, mp_context=self._context, initializer=_end_with_driver)
 
     def map(self, tasks: Iterable[Task], place: Workplace) -> Iterator[Outcome]:
         """As :meth:`Executor.map`."""
         waiting = deque((task, 0) for task in tasks)
-        running: dict[Future[Outcome], tuple[Task, int]] = {}
+        running: dict[Future[Outcome], tuple[Task, int, ProcessPoolExecutor]] = {}
         while waiting or running:
-            # Two tasks a worker are enough to keep it busy; a longer queue would only pickle tasks early.
-            while waiting and len(running) < 2 * self.workers:
+            while waiting and self._idle:
                 task, tries = waiting.popleft()
-                running[self._pool.schedule(run_task, args=[task, place])] = (task, tries)
+                pool = self._idle.pop()
+                try:
+                    future = pool.submit(run_task, task, place)
+                except BrokenProcessPool:  # it died while it had nothing to do
+                    pool.shutdown(wait=False)
+                    pool = self._new_pool()
+                    future = pool.submit(run_task, task, place)
+                running[future] = (task, tries, pool)
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
-                task, tries = running.pop(future)
-                outcome = _outcome(future, task)
-                if outcome is not None:
-                    yield outcome
-                elif tries < RETRIES:
-                    waiting.appendleft((task, tries + 1))
+                task, tries, pool = running.pop(future)
+                try:
+                    outcome: Outcome = future.result()
+                except BrokenProcessPool:
+                    pool.shutdown(wait=False)
+                    self._idle.append(self._new_pool())
+                    if tries < RETRIES:
+                        waiting.appendleft((task, tries + 1))
+                        continue
+                    outcome = died(task)
+                except Exception as error:  # task or outcome cannot be pickled: a defect, and this task's alone
+                    self._idle.append(pool)
+                    outcome = Failed(
+                        task, f"{type(error).__name__}: {error}. This is a defect of rpj: please report it."
+                    )
                 else:
-                    yield died(task)
+                    self._idle.append(pool)
+                yield outcome
 
-    def close(self, *, now: bool = False) -> None:
-        """End the workers: after their tasks, or now."""
-        self._pool.stop() if now else self._pool.close()  # type: ignore[no-untyped-call]
-        self._pool.join()
+    def close(self) -> None:
+        """End the workers that have nothing to do; those at work end when their task does."""
+        for pool in self._idle:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _outcome(future: Future[Outcome], task: Task) -> Outcome | None:
-    """A future's outcome, or None when its worker died."""
-    from pebble import ProcessExpired
+def _end_with_driver() -> None:
+    """Run in a new worker: end it at once when the driver is gone, so that a killed run leaves nothing at work."""
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        threading.Thread(target=_exit_after, args=[driver.sentinel], daemon=True).start()
 
-    try:
-        return future.result()
-    except (ProcessExpired, EOFError, ConnectionError):
-        return None
-    except Exception as error:  # the result or the task could not be pickled: a defect, and the task's alone
-        return Failed(task, f"{type(error).__name__}: {error}. This is a defect of rpj: please report it.")
+
+def _exit_after(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
 
 
 def died(task: Task) -> Failed:
@@ -143,7 +165,7 @@ class RayExecutor:
                     else:
                         yield died(task)
 
-    def close(self, *, now: bool = False) -> None:
+    def close(self) -> None:
         """Leave the cluster, if this executor joined it."""
         if self._started:
             self._ray.shutdown()
@@ -151,14 +173,12 @@ class RayExecutor:
 
 @contextlib.contextmanager
 def open_executor(kind: str, *, workers: int, address: str | None = None) -> Iterator[Executor]:
-    """The executor of a run, ended on leaving: at once after an error, else when its tasks are done."""
+    """The executor of a run, ended on leaving."""
     if kind == "serial":
         yield SerialExecutor()
         return
     executor: LocalExecutor | RayExecutor = RayExecutor(address, workers) if kind == "ray" else LocalExecutor(workers)
     try:
         yield executor
-    except BaseException:
-        executor.close(now=True)
-        raise
-    executor.close()
+    finally:
+        executor.close()

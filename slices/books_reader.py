@@ -11,6 +11,7 @@ import msgspec
 from filters.books import SPLITS, Split
 from redpajama_data.document import Document, Drop, Rejected
 from redpajama_data.errors import BrokenInput
+from redpajama_data.shards import MAX_NESTING, nested_too_deep
 from redpajama_data.storage import TooLong, iter_lines
 
 PATTERNS = tuple(f"{split}*.jsonl{ending}" for split in SPLITS for ending in ("", ".gz", ".zst", ".bz2"))
@@ -53,5 +54,8 @@ def read_books(path: str) -> Iterator[Document | Rejected]:
         text = meta.pop("text", None)
         if not isinstance(text, str):
             yield Rejected(name, Drop("malformed", f"text is {type(text).__name__}", "a field text with a string"))
+            continue
+        if nested_too_deep(meta):
+            yield Rejected(name, Drop("malformed", "nested too deep", MAX_NESTING))
             continue
         yield Document(name, text, meta, {"split": split, "line": ordinal})

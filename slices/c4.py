@@ -16,6 +16,7 @@ import msgspec
 from redpajama_data.config import SliceSettings
 from redpajama_data.document import Document, Drop, Rejected
 from redpajama_data.pipeline import publish_stage
+from redpajama_data.shards import MAX_NESTING, nested_too_deep
 from redpajama_data.stages import RunSettings, Slice, Stage
 from redpajama_data.storage import TooLong, iter_lines
 
@@ -46,11 +47,11 @@ def read_c4(path: str) -> Iterator[Document | Rejected]:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as error:
             yield Rejected(f"{path}#{ordinal}", _malformed(line, error))
             continue
-        yield Document(
-            f"{path}#{ordinal}",
-            record.text,
-            {"timestamp": record.timestamp, "url": record.url, "language": "en", "source": "c4"},
-        )
+        meta = {"timestamp": record.timestamp, "url": record.url, "language": "en", "source": "c4"}
+        if nested_too_deep(meta):
+            yield Rejected(f"{path}#{ordinal}", Drop("malformed", "nested too deep", MAX_NESTING))
+            continue
+        yield Document(f"{path}#{ordinal}", record.text, meta)
 
 
 def _malformed(line: bytes | TooLong, error: Exception) -> Drop:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,9 @@ def context(root: Path, name: str, memory: int = 1 << 28) -> TaskContext:
     return TaskContext(task, Workplace(str(root), memory), Receipt("s", "dedup", name, 0, "lineage"))
 
 
-def verdicts_of(root: Path, shards: list[list[bytes]], parts: int) -> list[list[tuple[int, int, int]]]:
+def verdicts_of(
+    root: Path, shards: list[list[bytes]], parts: int, memory: int = 1 << 28
+) -> list[list[tuple[int, int, int]]]:
     """Write each shard's keys, decide in ``parts`` partitions, read the verdicts back."""
     keys = []
     for rank, shard in enumerate(shards):
@@ -34,7 +37,7 @@ def verdicts_of(root: Path, shards: list[list[bytes]], parts: int) -> list[list[
     width = dedup.BUCKETS // parts
     paths = []
     for first in range(0, dedup.BUCKETS, width):
-        work = context(root, f"p{parts}-{first}")
+        work = context(root, f"p{parts}-{first}", memory)
         dedup.first_wins(work, keys=keys, ranks=len(shards), buckets=(first, first + width))
         paths.append(work.upstream(work.receipt.outputs["verdicts"].path))
     return [list(dedup.read_verdicts(paths, rank, memory=1 << 20)) for rank in range(len(shards))]
@@ -68,9 +71,28 @@ def test_first_wins_equals_the_plain_reading(
     try:
         expected = plain_verdicts(shards)
         for parts in (1, 4):
-            assert verdicts_of(tmp_path_factory.mktemp("keys"), shards, parts) == expected
+            for memory in (1 << 28, 4 * dedup._BYTES_PER_KEY):  # the small one settles every few rows
+                assert verdicts_of(tmp_path_factory.mktemp("keys"), shards, parts, memory) == expected
     finally:
         dedup._FLUSH = before
+
+
+def test_copies_of_one_key_take_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal keys cannot be divided among partitions: the bound must hold without."""
+    monkeypatch.setattr(dedup, "_FLUSH", 4096 * dedup.KEY_ROW.itemsize)
+    copies = 200_000
+    with storage.whole_file(str(tmp_path / "0.keys")) as file:
+        writer = dedup.KeyWriter(file)
+        for n in range(copies):
+            writer.add(bytes(16), n)
+        writer.close()
+    work = context(tmp_path, "hot", memory=1 << 20)
+    tracemalloc.start()
+    dedup.first_wins(work, keys=[(0, "0.keys")], ranks=1, buckets=(0, dedup.BUCKETS))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert work.receipt.outputs["verdicts"].records == copies - 1
+    assert peak < 5 << 20  # all at once would take 27 MB; the index of the key file is 1.6 MB of it
 
 
 @pytest.mark.parametrize(
