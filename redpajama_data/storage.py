@@ -18,7 +18,6 @@ import posixpath
 import re
 import secrets
 import tempfile
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -133,7 +132,8 @@ class _Frames:
         self._raw, self._codec = raw, codec
         self._decoder: Any = None
         self._rest = b""  # compressed bytes behind the end of a frame
-        self._out: deque[bytes] = deque()
+        self._out = b""
+        self._given = 0  # bytes of _out that were handed out
 
     def read(self, size: int) -> bytes:
         while not self._out:
@@ -146,23 +146,23 @@ class _Frames:
                         raise EOFError("inside a frame")
                     return b""
             if self._decoder is None:
-                if not data.strip(b"\0"):  # padding behind the last frame, as tape and gzip allow
+                data = data.lstrip(b"\0")  # padding between frames, as tapes and gzip have it
+                if not data:
                     continue
                 self._decoder = self._codec.decoder()
             out = self._decoder.decompress(data, *self._codec.bound)
             if self._decoder.eof:
                 self._rest = self._decoder.unused_data
                 self._decoder = None
-            if out:
-                self._out.append(out)
-        chunk = self._out.popleft()
-        if len(chunk) > size:
-            self._out.appendleft(chunk[size:])
-            chunk = chunk[:size]
+            self._out, self._given = out, 0
+        chunk = self._out[self._given : self._given + size]
+        self._given += len(chunk)
+        if self._given == len(self._out):
+            self._out, self._given = b"", 0
         return chunk
 
     def close(self) -> None:
-        self._out.clear()
+        self._out = b""
 
 
 def _gzip_decoder() -> Any:

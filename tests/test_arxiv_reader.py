@@ -27,6 +27,7 @@ from redpajama_data.fingerprint import ModelFile
 from slices import arxiv_reader, tar_members
 from slices.arxiv_reader import read_arxiv_tar
 
+gz = partial(gzip.compress, mtime=0)  # the same bytes in every process that collects these cases
 TEX = b"\\section{S} text"
 
 
@@ -50,7 +51,7 @@ def tar(members: Iterable[tuple[str | tarfile.TarInfo, bytes]], format: int = ta
 
 
 def project(*members: tuple[str | tarfile.TarInfo, bytes]) -> bytes:
-    return gzip.compress(tar(members), mtime=0)
+    return gz(tar(members))
 
 
 def read(tmp_path: Path, bulk: bytes, **bounds: int) -> list[Document | Rejected]:
@@ -99,7 +100,7 @@ def test_real_bulk_tars_give_the_published_documents(shared_data: Path) -> None:
 
 
 def test_papers_come_in_the_order_of_their_names(tmp_path: Path) -> None:
-    single = gzip.compress(TEX)
+    single = gz(TEX)
     names = ["1501/math1501002.gz", "1501/1501.00002.gz", "1412/1501.00001.gz", "1501/hep-th1501001.gz"]
     bulk = tar([(info("1501/", type=tarfile.DIRTYPE), b""), *((name, single) for name in names)])
     records = read(tmp_path, bulk)
@@ -143,10 +144,10 @@ HARD: dict[str, Any] = {"type": tarfile.LNKTYPE, "linkname": "b.tex"}
 @pytest.mark.parametrize(
     ("name", "data", "outcome"),
     [
-        ("x/a.gz", gzip.compress(TEX), [TEX]),
-        ("x/a.gz", gzip.compress(TEX) + gzip.compress(TEX), [TEX + TEX]),
-        ("x/a.gz", gzip.compress(b""), [b""]),
-        ("x/a.gz", gzip.compress(b"\0" * 1024), []),
+        ("x/a.gz", gz(TEX), [TEX]),
+        ("x/a.gz", gz(TEX) + gz(TEX), [TEX + TEX]),
+        ("x/a.gz", gz(b""), [b""]),
+        ("x/a.gz", gz(b"\0" * 1024), []),
         ("x/a.gz", project(("b.tex", b"2"), ("c.TEX", b"3"), ("a.tex", b"1")), [b"2", b"1"]),
         ("x/a.gz", project(("notes.txt", b"1")), []),
         ("x/a.gz", project((b"caf\xe9.tex".decode("utf-8", "surrogateescape"), b"1")), [b"1"]),
@@ -160,36 +161,36 @@ HARD: dict[str, Any] = {"type": tarfile.LNKTYPE, "linkname": "b.tex"}
         ("x/a.gz", project(("../a.tex", b"1")), "safe_name"),
         ("x/a.gz", project(("/a.tex", b"1")), "safe_name"),
         ("x/a.gz", b"plain text", "malformed"),
-        ("x/a.gz", gzip.compress(TEX)[:-9], "malformed"),
-        ("x/a.gz", gzip.compress(TEX) + b"garbage", "malformed"),
+        ("x/a.gz", gz(TEX)[:-9], "malformed"),
+        ("x/a.gz", gz(TEX) + b"garbage", "malformed"),
         ("x/a.gz", bz2.compress(TEX), "malformed"),
         ("x/a.gz", b"", "malformed"),
         ("x/a.pdf", b"%PDF", "pdf_only"),
         ("x/a.tar", tar([("b.tex", b"2")]), "not_a_paper"),
-        ("x/a.GZ", gzip.compress(TEX), "not_a_paper"),
-        ("x/../../a.gz", gzip.compress(TEX), "safe_name"),
-        ("/etc/a.gz", gzip.compress(TEX), "safe_name"),
-        (b"x/\xe9.gz".decode("utf-8", "surrogateescape"), gzip.compress(TEX), "safe_name"),
+        ("x/a.GZ", gz(TEX), "not_a_paper"),
+        ("x/../../a.gz", gz(TEX), "safe_name"),
+        ("/etc/a.gz", gz(TEX), "safe_name"),
+        (b"x/\xe9.gz".decode("utf-8", "surrogateescape"), gz(TEX), "safe_name"),
         (info("x/a.gz", **LINK), b"", "plain_file"),
         (info("x/a.gz", type=tarfile.LNKTYPE, linkname="x/b.gz"), b"", "plain_file"),
         (info("x/a.gz", type=tarfile.BLKTYPE), b"", "plain_file"),
         (info("x/a.gz", type=tarfile.FIFOTYPE), b"", "plain_file"),
-        (info("x/a.gz", mtime=1 << 62), gzip.compress(TEX), "malformed"),
+        (info("x/a.gz", mtime=1 << 62), gz(TEX), "malformed"),
     ],
 )
 def test_what_becomes_of_a_member(tmp_path: Path, name: Any, data: bytes, outcome: Any) -> None:
-    records = read(tmp_path, tar([(name, data), ("x/z.gz", gzip.compress(TEX))]))
+    records = read(tmp_path, tar([(name, data), ("x/z.gz", gz(TEX))]))
     assert sorted(map(str, map(sources, records))) == sorted([str(outcome), str([TEX])])
 
 
 def test_the_last_member_of_a_name_counts(tmp_path: Path) -> None:
-    bulk = tar([("x/a.gz", gzip.compress(b"1")), ("x/b.gz", gzip.compress(b"2")), ("x/a.gz", gzip.compress(b"3"))])
+    bulk = tar([("x/a.gz", gz(b"1")), ("x/b.gz", gz(b"2")), ("x/a.gz", gz(b"3"))])
     assert [sources(record) for record in read(tmp_path, bulk)] == ["overwritten", [b"3"], [b"2"]]
 
 
 def test_a_cut_project_is_one_source_as_published(tmp_path: Path) -> None:
     cut = tar([("a.tex", TEX), ("b.tex", b"x" * 2000)])[:2500]
-    assert [sources(record) for record in read(tmp_path, tar([("x/a.gz", gzip.compress(cut))]))] == [[cut]]
+    assert [sources(record) for record in read(tmp_path, tar([("x/a.gz", gz(cut))]))] == [[cut]]
 
 
 def _damaged(bulk: bytes) -> dict[str, tuple[bytes, int]]:
@@ -212,8 +213,8 @@ def _damaged(bulk: bytes) -> dict[str, tuple[bytes, int]]:
 
 @pytest.mark.parametrize("kind", list(_damaged(b"x/b.gz x/c.gz")))
 def test_a_damaged_bulk_tar_keeps_what_is_whole(tmp_path: Path, kind: str) -> None:
-    paper = gzip.compress(TEX)
-    noise = gzip.compress(random.Random(0).randbytes(700))
+    paper = gz(TEX)
+    noise = gz(random.Random(0).randbytes(700))
     bulk, whole = _damaged(tar([("x/a.gz", paper), ("x/b.gz", noise), ("x/c.gz", paper)]))[kind]
     place = tmp_path / "cut.tar"
     place.write_bytes(bulk)
@@ -240,15 +241,15 @@ NOISE = random.Random(0).randbytes(1 << 20)
 @pytest.mark.parametrize(
     ("data", "kept"),
     [
-        (gzip.compress(b"x" * 4096), True),
-        (gzip.compress(b"x" * 4097), False),
+        (gz(b"x" * 4096), True),
+        (gz(b"x" * 4097), False),
         (project(("a.tex", b"x" * 4000), ("b.tex", b"x" * 96)), True),
         (project(("a.tex", b"x" * 4000), ("b.tex", b"x" * 97)), False),
         (project(("a.tex", b"x"), ("fig", bytes((1 << 20) - 2048))), True),
         (project(("a.tex", b"x"), ("fig", bytes(1 << 20))), False),
         (project(*((f"{i}.tex", b"") for i in range(8))), True),
         (project(*((f"{i}.tex", b"") for i in range(9))), False),
-        (gzip.compress(NOISE[: (1 << 20) - 200]), False),
+        (gz(NOISE[: (1 << 20) - 200]), False),
         (NOISE + b"x", False),
     ],
 )
@@ -259,18 +260,18 @@ def test_bounds_of_a_paper(tmp_path: Path, data: bytes, kept: bool) -> None:
 
 def _long_names(count: int, size: int) -> bytes:
     header = info("././@LongLink", size, type=tarfile.GNUTYPE_LONGNAME).tobuf(tarfile.GNU_FORMAT)
-    return gzip.compress((header + bytes(-(-size // 512) * 512)) * count + bytes(1024), 1)
+    return gz((header + bytes(-(-size // 512) * 512)) * count + bytes(1024), 1)
 
 
 def _sized(size: int, type: bytes = tarfile.REGTYPE) -> bytes:
-    return gzip.compress(info("a.tex", size, type=type).tobuf(tarfile.GNU_FORMAT) + bytes(10_000_000), 1)
+    return gz(info("a.tex", size, type=type).tobuf(tarfile.GNU_FORMAT) + bytes(10_000_000), 1)
 
 
 @pytest.mark.parametrize(
     ("data", "rule"),
     [
-        (gzip.compress(bytes(200 << 20), 9), None),  # one block of zeros: a tar without members
-        (gzip.compress(b"x" * (100 << 20), 9), "max_paper_size"),
+        (gz(bytes(200 << 20), 9), None),  # one block of zeros: a tar without members
+        (gz(b"x" * (100 << 20), 9), "max_paper_size"),
         (_long_names(3, 200 << 20), "max_paper_size"),
         (_long_names(100_000, 0), "max_paper_size"),
         (_sized(1 << 50), "max_paper_size"),

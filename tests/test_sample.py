@@ -44,7 +44,7 @@ def planted(table: Sequence[Planted], rule: str) -> int:
 
 
 def digest(folder: Path) -> dict[str, str]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "rpj.yaml")  # names folder
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

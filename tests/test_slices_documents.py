@@ -57,19 +57,6 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def tiny_lid(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A language model of two languages."""
-    import fasttext.FastText
-
-    folder = tmp_path_factory.mktemp("lid")
-    lines = {"en": "the of and to with this for that", "de": "der die das und mit von ist nicht"}
-    (folder / "train.txt").write_text("".join(f"__label__{label} {text}\n" for label, text in lines.items()) * 50)
-    model = fasttext.FastText.train_supervised(str(folder / "train.txt"), dim=4, epoch=5, lr=0.5, thread=1, verbose=0)
-    model.save_model(str(folder / "lid.bin"))
-    return str(folder / "lid.bin")
-
-
 def settings_of(name: str, lid: str) -> dict[str, Any]:
     return {"lid": lid} if name == "arxiv" else {}
 

@@ -37,21 +37,6 @@ Row = dict[str, str]
 Run = Callable[..., SliceRun]
 
 
-@pytest.fixture(scope="session")
-def tiny_lid(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A language model of two languages."""
-    import fasttext.FastText
-
-    folder = tmp_path_factory.mktemp("lid")
-    lines = {"en": "the of and to with this for that", "de": "der die das und mit von ist nicht"}
-    (folder / "train.txt").write_text("".join(f"__label__{label} {text}\n" for label, text in lines.items()) * 50)
-    model = fasttext.FastText.train_supervised(
-        str(folder / "train.txt"), dim=2, epoch=1, bucket=1, maxn=0, thread=1, verbose=0
-    )
-    model.save_model(str(folder / "lid.bin"))
-    return str(folder / "lid.bin")
-
-
 @pytest.fixture
 def run(tmp_path: Path, tiny_tokenizer: ModelFile, tiny_lid: str) -> Run:
     """Runs the slice on ``tmp_path/raw`` (or ``inputs``) into ``tmp_path/<root>``; the root verifies."""
