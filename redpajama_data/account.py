@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from redpajama_data import receipts, storage
+from redpajama_data import receipts, storage, streams
 from redpajama_data.engine import NOTE, RunNote
 from redpajama_data.errors import BrokenInput, UsageError
 from redpajama_data.receipts import RUN, Receipt
@@ -183,7 +183,7 @@ def _search(root: str, among: list[Receipt], doc_id: str) -> list[Fate]:
             elif kind == "ids":
                 shard = receipt.outputs[f"published:{name}" if name else "published"].path
                 wanted = doc_id.encode()
-                lines = storage.iter_lines(storage.join(root, out.path), max_bytes=1 << 20)
+                lines = streams.iter_lines(storage.join(root, out.path), max_bytes=1 << 20)
                 found += [
                     Fate(doc_id, receipt.slice, receipt.stage, kept=shard, line=number)
                     for number, line in enumerate(lines, 1)

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from redpajama_data.errors import BrokenInput
-from redpajama_data.storage import TooLong, iter_lines, whole_file
+from redpajama_data.storage import whole_file
+from redpajama_data.streams import TooLong, iter_lines
 
 MAX_LINE = 64 << 20  # bytes; MediaWiki stores at most 2 MB a page, 10 MB when every character is escaped
 _OPENED, _CLOSED = "&lt;ref&gt", "&lt;/ref&gt;"

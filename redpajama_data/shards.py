@@ -3,7 +3,6 @@ documents."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
@@ -12,7 +11,8 @@ import zstandard
 
 from redpajama_data.document import Document
 from redpajama_data.errors import BrokenInput
-from redpajama_data.storage import TooLong, iter_lines, read_bytes
+from redpajama_data.storage import read_bytes
+from redpajama_data.streams import TooLong, iter_lines
 
 MAX_LINE = 1 << 30  # bytes of one JSON line; the largest book of the corpus is under 100 MB
 MAX_NESTING = 64  # lists and objects inside each other in a raw record's fields; real records have two or three
@@ -110,13 +110,6 @@ def nested_too_deep(record: dict[str, Any]) -> bool:
     The decoder itself gives up only near the interpreter's recursion limit, which depends on who calls it: the same
     record would pass in one process and fail in another, or be read and not written.
     """
-    fields = [value for value in record.values() if isinstance(value, list | dict)]
-    if not fields:
-        return False
-    with contextlib.suppress(RecursionError, ValueError, TypeError, OverflowError):  # then the walk decides
-        encoded = _encode(fields)  # no more brackets than levels allowed: an eighth of the time of the walk
-        if encoded.count(b"{") + encoded.count(b"[") <= MAX_NESTING:
-            return False
     level: list[Any] = [record]
     for _ in range(MAX_NESTING + 1):
         items = (item for part in level for item in (part.values() if isinstance(part, dict) else part))

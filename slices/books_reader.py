@@ -12,7 +12,7 @@ from filters.books import SPLITS, Split
 from redpajama_data.document import Document, Drop, Rejected
 from redpajama_data.errors import BrokenInput
 from redpajama_data.shards import MAX_NESTING, nested_too_deep
-from redpajama_data.storage import TooLong, iter_lines
+from redpajama_data.streams import TooLong, iter_lines
 
 PATTERNS = tuple(f"{split}*.jsonl{ending}" for split in SPLITS for ending in ("", ".gz", ".zst", ".bz2"))
 MAX_LINE = 1 << 30  # bytes: 100 times the longest book known; a longer line is damage, and would not fit in memory

@@ -18,7 +18,7 @@ from redpajama_data.document import Document, Drop, Rejected
 from redpajama_data.pipeline import publish_stage
 from redpajama_data.shards import MAX_NESTING, nested_too_deep
 from redpajama_data.stages import RunSettings, Slice, Stage
-from redpajama_data.storage import TooLong, iter_lines
+from redpajama_data.streams import TooLong, iter_lines
 
 MAX_LINE = 1 << 28  # bytes; the longest document of C4 has about 10**6
 

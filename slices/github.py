@@ -23,7 +23,7 @@ from redpajama_data.models import resolve
 from redpajama_data.pipeline import Batched, Steps, clean_stage, count_tokens, dedup_stage, publish_stored_stage
 from redpajama_data.shards import MAX_NESTING, nested_too_deep
 from redpajama_data.stages import RunSettings, Slice, Stage
-from redpajama_data.storage import TooLong, iter_lines
+from redpajama_data.streams import TooLong, iter_lines
 
 LICENSES = ("mit", "bsd", "apache")
 EXTENSIONS = (

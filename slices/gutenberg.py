@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from redpajama_data.document import Document, Drop, Rejected
-from redpajama_data.storage import open_decompressed
+from redpajama_data.streams import open_decompressed
 
 PATTERNS = ("*.txt", "*.txt.gz", "*.txt.zst", "*.txt.bz2")
 MAX_BYTES = 1 << 30  # of one book; 40 times the largest text of the collection

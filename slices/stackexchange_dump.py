@@ -11,7 +11,7 @@ from lxml import etree
 from filters.stackexchange import Post
 from redpajama_data.document import Drop, Rejected
 from redpajama_data.errors import BrokenInput
-from redpajama_data.storage import open_decompressed
+from redpajama_data.streams import open_decompressed
 from slices.seven_zip import read_member
 
 MAX_ROW = 8 << 20  # bytes of a line; the sites allow a post 30,000 characters, so real rows stay below 200 kB

@@ -12,7 +12,8 @@ from typing import BinaryIO
 from urllib.parse import urlparse
 
 from redpajama_data.document import Document, Drop, Rejected
-from redpajama_data.storage import open_decompressed, open_input
+from redpajama_data.storage import open_input
+from redpajama_data.streams import open_decompressed
 from slices.gzip_members import Damage, gzip_members
 
 MAX_RECORD = 64 << 20  # bytes of one record; a page of Common Crawl is cut at 1 MiB before its text is taken

@@ -10,7 +10,8 @@ from xml.parsers import expat
 
 from redpajama_data.document import Document, Drop, Rejected
 from redpajama_data.errors import BrokenInput
-from redpajama_data.storage import open_decompressed, open_input
+from redpajama_data.storage import open_input
+from redpajama_data.streams import open_decompressed
 from slices.wikipedia_pieces import WHOLE, Piece
 
 MAX_TEXT = 16 << 20  # characters of an element; MediaWiki refuses pages above 2 MiB

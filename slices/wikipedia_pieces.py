@@ -13,7 +13,8 @@ from bisect import bisect_left
 from typing import BinaryIO, NamedTuple
 
 from redpajama_data.errors import BrokenInput
-from redpajama_data.storage import open_decompressed, open_input
+from redpajama_data.storage import open_input
+from redpajama_data.streams import open_decompressed
 
 _READ = 1 << 20
 _STREAM = re.compile(rb"BZh[1-9]1AY&SY")  # head of a bz2 stream and of its first block, on a byte boundary

@@ -515,7 +515,7 @@ def test_a_full_disk(tmp_path: Path, raw: Path, options: list[str], executor: st
 
 def reads(path: Path) -> bool:
     """True when a zstd file is whole: its end has the checksum of its content."""
-    from redpajama_data.storage import iter_lines
+    from redpajama_data.streams import iter_lines
 
     return all(line for line in iter_lines(str(path), max_bytes=1 << 30))
 

@@ -26,7 +26,8 @@ from redpajama_data.progress import StageProgress
 from redpajama_data.sample import common_crawl as sample
 from redpajama_data.shards import read_jsonl, read_stored
 from redpajama_data.stages import RunSettings, Slice, Stage, per_file
-from redpajama_data.storage import RawFile, iter_lines
+from redpajama_data.storage import RawFile
+from redpajama_data.streams import iter_lines
 from redpajama_data.tasks import TaskContext, Workplace
 from slices.common_crawl import SLICE, CommonCrawlSettings, language_models, stages
 from slices.crawl_dedup import CrawlKeyWriter, document_dedup_stages, read_dropped

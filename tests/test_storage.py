@@ -16,9 +16,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redpajama_data import storage
+from redpajama_data import streams
 from redpajama_data.errors import BrokenInput, StorageError, UsageError
-from redpajama_data.storage import TooLong, iter_lines, list_files, open_decompressed, whole_file
+from redpajama_data.storage import list_files, whole_file
+from redpajama_data.streams import TooLong, iter_lines, open_decompressed
 
 TEXT = b"".join(b"line %d of a file\n" % i for i in range(20_000))
 CODECS = {
@@ -82,7 +83,7 @@ def bomb(ending: str) -> bytes:
 def test_bombs_take_bounded_memory(tmp_path: Path, ending: str, most: int) -> None:
     path = written(tmp_path, f"a.{ending}", bomb(ending))
     code = (
-        "import sys, resource; from redpajama_data.storage import iter_lines\n"
+        "import sys, resource; from redpajama_data.streams import iter_lines\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "print(list(iter_lines(sys.argv[1], max_bytes=1 << 20))[0].length, "
         "(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)"
@@ -121,11 +122,11 @@ def test_lines_equal_the_plain_reading(
     if not plain[-1]:
         plain.pop()
     expected = [line if len(line) <= limit else TooLong(len(line)) for line in plain]
-    before, storage._LINE_STEP = storage._LINE_STEP, step
+    before, streams._LINE_STEP = streams._LINE_STEP, step
     try:
         assert list(iter_lines(path, max_bytes=limit)) == expected
     finally:
-        storage._LINE_STEP = before
+        streams._LINE_STEP = before
 
 
 def test_a_file_appears_only_when_whole(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from redpajama_data import account, receipts, sample, storage
+from redpajama_data import account, receipts, sample, streams
 from redpajama_data.engine import SliceRun, list_inputs, run_slice
 from redpajama_data.executors import open_executor
 from redpajama_data.fingerprint import ModelFile
@@ -152,7 +152,7 @@ def test_pieces_are_the_whole(run: Run, raw: Path, tmp_path: Path, index: bool) 
 
 def _first_id(root: Path, *parts: str) -> str:
     [path] = [one for one in root.glob("_run/wikipedia/publish/*.ids.jsonl.zst") if all(p in one.name for p in parts)]
-    line = next(storage.iter_lines(str(path), max_bytes=1 << 20))
+    line = next(streams.iter_lines(str(path), max_bytes=1 << 20))
     assert isinstance(line, bytes)
     return line.decode()
 

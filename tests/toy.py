@@ -15,7 +15,7 @@ from redpajama_data.document import Document, Drop, Rejected
 from redpajama_data.errors import BrokenInput
 from redpajama_data.pipeline import clean_stage, dedup_stage, publish_stored_stage
 from redpajama_data.stages import RunSettings, Slice, Stage
-from redpajama_data.storage import iter_lines
+from redpajama_data.streams import iter_lines
 
 
 class ToySettings(SliceSettings):
