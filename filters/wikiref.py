@@ -5,6 +5,7 @@ from __future__ import annotations
 from filters._fasttext import Model
 from filters.language import load_lid
 from redpajama_data.document import Document, Drop
+from redpajama_data.fingerprint import ModelFile
 
 OTHER = "__label__cc"  # the class of ordinary pages; any other label is the reference class
 
@@ -23,12 +24,12 @@ def predict_reference(model: Model, text: str) -> tuple[str, float, float]:
     return label, probability, 1 - probability if label == OTHER else probability
 
 
-def classify_reference(doc: Document, *, model: str) -> Document:
-    """Put ``pred_label``, ``pred_label_prob`` and ``wiki_prob`` into meta. ``model`` is the path of the fastText model.
+def classify_reference(doc: Document, *, model: ModelFile) -> Document:
+    """Put ``pred_label``, ``pred_label_prob`` and ``wiki_prob`` into meta. ``model`` is a fastText classifier.
 
     Raises :class:`redpajama_data.errors.MissingModel`.
     """
-    label, probability, wiki = predict_reference(load_lid(model), doc.text)
+    label, probability, wiki = predict_reference(load_lid(model.path), doc.text)
     doc.meta.update(pred_label=label, pred_label_prob=probability, wiki_prob=wiki)
     return doc
 

@@ -91,11 +91,6 @@ def classifier_model(path: str | None) -> ModelFile:
     return resolve(path)
 
 
-def classify_reference(doc: Document, *, model: ModelFile) -> Document:
-    """Put ``pred_label``, ``pred_label_prob`` and ``wiki_prob`` into meta."""
-    return wikiref.classify_reference(doc, model=model.path)
-
-
 def published_meta(doc: Document) -> Document:
     """The fields of the published record, then what it lost on the way here: where the text is from, and its scores.
 
@@ -131,7 +126,7 @@ def stages(settings: CommonCrawlSettings, run: RunSettings) -> list[Stage]:
         partial(ccnet.assign_bucket, cutoffs=ccnet.CUTOFFS),
     ]
     references: Steps = [
-        partial(classify_reference, model=classifier_model(settings.classifier)),
+        partial(wikiref.classify_reference, model=classifier_model(settings.classifier)),
         partial(wikiref.min_wiki_prob, limit=settings.min_wiki_prob),
         published_meta,
     ]

@@ -424,6 +424,6 @@ def test_probability_of_a_reference(label: str, probability: float, wiki: float)
 
 def test_classifier_keeps_the_text(shared_data: Path) -> None:
     doc = document("A page.\nIts second line.", url="u")
-    done = classify_reference(doc, model=str(shared_data / "models" / "wikiref.bin"))
+    done = classify_reference(doc, model=ModelFile(str(shared_data / "models" / "wikiref.bin"), ""))
     assert done.text == "A page.\nIts second line."
     assert list(done.meta) == ["url", "pred_label", "pred_label_prob", "wiki_prob"]

@@ -68,7 +68,7 @@ def walk(raw: Path, lid: Path) -> tuple[list[Document], Counter[str], Counter[st
     drops["kept_urls"] += sum(doc.meta["url"] not in kept for doc in mined)
     mined = [doc for doc in mined if doc.meta["url"] in kept]
     for doc in mined:
-        wikiref.classify_reference(doc, model=models["wikiref.bin"])
+        wikiref.classify_reference(doc, model=ModelFile(str(models["wikiref.bin"]), ""))
     return [doc for doc in mined if stays(wikiref.min_wiki_prob(doc, limit=0.25))], drops, buckets
 
 
