@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,10 +39,17 @@ def drops_line(dropped: dict[str, int]) -> str:
     return ", ".join(f"{rule} {count:,}" for rule, count in ordered) or "nothing"
 
 
+def _wrapped(text: str, indent: str) -> str:
+    return textwrap.fill(text, 100, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)
+
+
 def print_report(report: RunReport, *, as_json: bool) -> None:
     """Print what a run did; what was left out comes last, with the next action."""
+    totals, counted_by = count([report.root], None)
     if as_json:
-        echo_json({"root": report.root, "exit_code": report.exit_code(), "slices": [_plain(p) for p in report.slices]})
+        plain = [_plain(part) for part in report.slices]
+        shown = {"root": report.root, "exit_code": report.exit_code(), "slices": plain}
+        echo_json({**shown, "totals": summary(totals, counted_by)})
         return
     for part in report.slices:
         kept, tokens = _published(part)
@@ -51,14 +59,13 @@ def print_report(report: RunReport, *, as_json: bool) -> None:
             f"{part.slice}: {read:,} records read, {kept:,} documents published, {tokens:,} tokens"
             f" ({part.done_now} tasks done, {part.skipped} were done before)"
         )
-        click.echo(f"  dropped: {drops_line(dropped)}")
+        click.echo(_wrapped(f"dropped: {drops_line(dropped)}", "  "))
         for receipt in part.broken():
             click.echo(f"  broken: {receipt.broken}", err=True)
         for entry in part.quarantined:
             click.echo(f"  quarantined: {entry.stage}/{entry.task}: {entry.reason}", err=True)
         for stage in sorted(part.left_out):
             click.echo(f"  left out: {stage} needs all of what is quarantined. Mend it, then run again.", err=True)
-    totals, counted_by = count([report.root], None)
     click.echo("\n" + render(totals, counted_by))
 
 
@@ -94,7 +101,7 @@ def print_status(found: Sequence[SliceStatus]) -> None:
             left = f", {stage.quarantined} quarantined" if stage.quarantined else ""
             click.echo(f"  {stage.stage:<12} {stage.tasks:>6} tasks{left}; read {stage.read:,}, kept {stage.kept:,}")
             if stage.dropped:
-                click.echo(f"  {'':<12} dropped: {drops_line(stage.dropped)}")
+                click.echo(_wrapped(f"dropped: {drops_line(stage.dropped)}", " " * 15))
         for reason in part.broken:
             click.echo(f"  broken: {reason}")
         for reason in part.quarantined:
