@@ -12,6 +12,7 @@ from typing import BinaryIO
 from urllib.parse import urlparse
 
 from redpajama_data.document import Document, Drop, Rejected
+from redpajama_data.errors import BrokenInput
 from redpajama_data.storage import open_input
 from redpajama_data.streams import open_decompressed
 from slices.gzip_members import Damage, gzip_members
@@ -67,7 +68,10 @@ def read_wet(path: str, *, segment: str = "", max_record: int = MAX_RECORD) -> I
 
 def _blocks(path: str, raw: BinaryIO) -> Iterator[bytes | Damage]:
     if path.endswith(".gz"):
-        yield from gzip_members(raw)
+        try:
+            yield from gzip_members(raw)
+        except BrokenInput as error:
+            raise BrokenInput(f"{path}: {error.message}.", error.place) from error
         return
     with open_decompressed(path) as text:
         while block := text.read(_BLOCK):
