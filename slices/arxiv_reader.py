@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
-from isal import igzip
+from isal import igzip, isal_zlib
 
 from redpajama_data.document import Document, Drop, Rejected
 from redpajama_data.errors import BrokenInput
@@ -24,7 +24,8 @@ from slices.tar_members import Member, TarDamagedError, TarTooLargeError, iter_m
 _ARXIV_ID = re.compile(r"^([a-zA-Z-]*)([\d.]+)$")
 _MAX_PAPERS = 1_000_000  # members of one bulk tar; the real ones, of 500 MB, hold a few thousand
 _PIECE = 1 << 20  # bytes asked for at a time: a read up to the bound takes the bound's memory for the smallest paper
-_STREAM_DAMAGE = (EOFError, OSError, zlib.error)  # what igzip raises for a cut or damaged stream
+# what igzip raises for a cut or damaged stream
+_STREAM_DAMAGE = (EOFError, OSError, zlib.error, isal_zlib.error)
 
 
 def read_arxiv_tar(
@@ -160,7 +161,7 @@ def read_sources(data: bytes, *, max_paper_bytes: int, max_tex_bytes: int, max_f
             return whole_stream_as_source(data, max_tex_bytes)
     except TarTooLargeError as error:
         return Drop("max_paper_size", error.measured, error.limit)
-    except _STREAM_DAMAGE as error:
+    except _STREAM_DAMAGE as error:  # type: ignore[misc, unused-ignore]
         return Drop("malformed", f"{type(error).__name__}: {error}", "gzip")
 
 

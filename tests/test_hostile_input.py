@@ -86,10 +86,11 @@ def test_any_bytes_end_in_records_or_a_clear_error(
         data = damaged(data, damage, keep)
     path = tmp_path / original.name
     path.write_bytes(data)
-    seen = []
+    seen, message = [], "."
     try:
         for record in reader(str(path)):
-            seen.append(getattr(record, "ordinal", None) if hasattr(record, "ordinal") else record.id)
+            seen.append(record.ordinal if hasattr(record, "ordinal") else record.id)
     except BrokenInput as error:
-        assert error.message.rstrip().endswith("."), "says what to do next"
+        message = error.message
+    assert message.endswith("."), "a whole sentence, the next action in it"
     assert len(set(seen)) == len(seen), "each record has an id of its own"
