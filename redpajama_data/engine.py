@@ -60,7 +60,7 @@ class SliceRun:
 def list_inputs(part: Slice, where: Sequence[str]) -> list[RawFile]:
     """The raw files of a slice, sorted by path, each once.
 
-    Raises :class:`UsageError` when there is none, or two arguments name one file in two ways.
+    Raises :class:`UsageError` when there is none.
     """
     if not where:
         raise UsageError(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import multiprocessing.connection
 import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any, Protocol
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for_any
+from typing import Any, NamedTuple, Protocol
 
 from redpajama_data.errors import MissingModel, UsageError
 from redpajama_data.tasks import Done, Failed, Task, Workplace, run_task
@@ -53,62 +54,75 @@ class LocalExecutor:
         self.workers = workers
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["redpajama_data.pipeline"])
-        self._idle = [self._new_pool() for _ in range(workers)]
+        self._idle = [self._new_worker() for _ in range(workers)]
+        self._busy: set[_Worker] = set()
 
-    def _new_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(1, mp_context=self._context, initializer=_end_with_driver)
+    def _new_worker(self) -> _Worker:
+        ended, end = self._context.Pipe(duplex=False)
+        return _Worker(ProcessPoolExecutor(1, self._context, _end_with_driver, (ended,)), end)
 
     def map(self, tasks: Iterable[Task], place: Workplace) -> Iterator[Outcome]:
         """As :meth:`Executor.map`."""
         waiting = deque((task, 0) for task in tasks)
-        running: dict[Future[Outcome], tuple[Task, int, ProcessPoolExecutor]] = {}
+        running: dict[Future[Outcome], tuple[Task, int, _Worker]] = {}
         while waiting or running:
             while waiting and self._idle:
                 task, tries = waiting.popleft()
-                pool = self._idle.pop()
+                worker = self._idle.pop()
                 try:
-                    future = pool.submit(run_task, task, place)
+                    future = worker.pool.submit(run_task, task, place)
                 except BrokenProcessPool:  # it died while it had nothing to do
-                    pool.shutdown(wait=False)
-                    pool = self._new_pool()
-                    future = pool.submit(run_task, task, place)
-                running[future] = (task, tries, pool)
+                    worker.pool.shutdown(wait=False)
+                    worker = self._new_worker()
+                    future = worker.pool.submit(run_task, task, place)
+                self._busy.add(worker)
+                running[future] = (task, tries, worker)
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
-                task, tries, pool = running.pop(future)
+                task, tries, worker = running.pop(future)
+                self._busy.remove(worker)
                 try:
                     outcome: Outcome = future.result()
                 except BrokenProcessPool:
-                    pool.shutdown(wait=False)
-                    self._idle.append(self._new_pool())
+                    worker.pool.shutdown(wait=False)
+                    self._idle.append(self._new_worker())
                     if tries < RETRIES:
                         waiting.appendleft((task, tries + 1))
                         continue
                     outcome = died(task)
                 except Exception as error:  # task or outcome cannot be pickled: a defect, and this task's alone
-                    self._idle.append(pool)
+                    self._idle.append(worker)
                     outcome = Failed(
                         task, f"{type(error).__name__}: {error}. This is a defect of rpj: please report it."
                     )
                 else:
-                    self._idle.append(pool)
+                    self._idle.append(worker)
                 yield outcome
 
     def close(self) -> None:
-        """End the workers that have nothing to do; those at work end when their task does."""
-        for pool in self._idle:
-            pool.shutdown(wait=False, cancel_futures=True)
+        """End the workers: after an error those at work as well, at once."""
+        for worker in self._busy:
+            worker.end.close()
+        for worker in (*self._idle, *self._busy):
+            worker.pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _end_with_driver() -> None:
-    """Run in a new worker: end it at once when the driver is gone, so that a killed run leaves nothing at work."""
+class _Worker(NamedTuple):
+    """A pool of one process, and the pipe whose closing ends that process."""
+
+    pool: ProcessPoolExecutor
+    end: Connection
+
+
+def _end_with_driver(ended: Connection) -> None:
+    """Run in a new worker: end it at once when the driver is gone or asks for it, so that nothing is left at work."""
     driver = multiprocessing.parent_process()
-    if driver is not None:
-        threading.Thread(target=_exit_after, args=[driver.sentinel], daemon=True).start()
+    assert driver is not None
+    threading.Thread(target=_exit_after, args=[driver.sentinel, ended], daemon=True).start()
 
 
-def _exit_after(sentinel: int) -> None:
-    multiprocessing.connection.wait([sentinel])
+def _exit_after(*signals: int | Connection) -> None:
+    wait_for_any(signals)
     os._exit(1)
 
 

@@ -45,7 +45,7 @@ def run(parts: Sequence[tuple[Slice, SliceSettings]], config: RunConfig, *, quie
     shared = RunSettings(resolve(config.tokenizer), config.max_malformed)
     for part, settings in parts:
         part.stages(settings, shared)  # a missing model shows now, not after hours of another slice
-    workers = config.workers or len(os.sched_getaffinity(0))
+    workers = config.workers or _cores()
     report = RunReport(config.root)
     with hold(config.root), open_executor(config.executor, workers=workers, address=config.address) as executor:
         place = Workplace(config.root, config.memory // executor.workers, config.zstd_level)
@@ -54,3 +54,8 @@ def run(parts: Sequence[tuple[Slice, SliceSettings]], config: RunConfig, *, quie
                 run_slice(part, settings, shared, files, executor, place, partial(StageProgress, quiet=quiet))
             )
     return report
+
+
+def _cores() -> int:
+    """The cores this process may use (a container may have fewer than the machine)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

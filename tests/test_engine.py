@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,14 +17,14 @@ import toy
 
 from redpajama_data import account, receipts
 from redpajama_data.engine import SliceRun, list_inputs, run_slice
-from redpajama_data.errors import RootInUse, UsageError
+from redpajama_data.errors import RootInUse, StorageError, UsageError
 from redpajama_data.executors import open_executor
 from redpajama_data.fingerprint import ModelFile, describe
 from redpajama_data.lock import hold
 from redpajama_data.progress import StageProgress
 from redpajama_data.shards import read_jsonl
 from redpajama_data.stages import RunSettings
-from redpajama_data.tasks import Workplace
+from redpajama_data.tasks import Failed, Task, Workplace
 
 Run = Callable[..., SliceRun]
 
@@ -184,6 +186,25 @@ def test_a_worker_killed_at_every_try_is_quarantined_and_the_others_go_on(run: R
     [entry] = result.quarantined
     assert (entry.task, "killed 3 times" in entry.reason) == ("00001-b", True)
     assert published(three_shards / "root") == ["one two", "three four", "seven eight", "five six"]
+
+
+def test_workers_at_work_end_with_a_run_that_must_stop(tmp_path: Path) -> None:
+    pid, never = str(tmp_path / "pid"), str(tmp_path / "never")
+    os.mkfifo(pid)
+    os.mkfifo(never)
+    works = [
+        partial(toy.block, pid_to=pid, wait_on=never),
+        partial(toy.fill_the_disk, pid_from=pid, pid_to=str(tmp_path / "told")),
+    ]
+    tasks = [Task("toy", "stage", f"t{n}", n, work, "lineage") for n, work in enumerate(works)]
+    with open_executor("local", workers=2) as pool:
+        outcome = next(iter(pool.map(tasks, Workplace(str(tmp_path / "root"), 1 << 26))))
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.fatal, StorageError)
+    worker = int((tmp_path / "told").read_text())
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{worker}/cmdline").exists() and Path(f"/proc/{worker}/cmdline").read_bytes():
+        assert time.monotonic() < deadline, "the blocked worker is still there"
 
 
 def test_verify_finds_damage(run: Run, three_shards: Path) -> None:

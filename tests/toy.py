@@ -12,10 +12,11 @@ from pathlib import Path
 
 from redpajama_data.config import SliceSettings
 from redpajama_data.document import Document, Drop, Rejected
-from redpajama_data.errors import BrokenInput
+from redpajama_data.errors import BrokenInput, StorageError
 from redpajama_data.pipeline import clean_stage, dedup_stage, publish_stored_stage
 from redpajama_data.stages import RunSettings, Slice, Stage
 from redpajama_data.streams import iter_lines
+from redpajama_data.tasks import TaskContext
 
 
 class ToySettings(SliceSettings):
@@ -77,6 +78,18 @@ def stages(settings: ToySettings, run: RunSettings) -> list[Stage]:
             run=run,
         ),
     ]
+
+
+def block(context: TaskContext, *, pid_to: str, wait_on: str) -> None:
+    """Tell this process's id, then wait for what never comes."""
+    Path(pid_to).write_text(str(os.getpid()))
+    Path(wait_on).read_text()
+
+
+def fill_the_disk(context: TaskContext, *, pid_from: str, pid_to: str) -> None:
+    """Fail as a full disk does, once the other task is at work."""
+    Path(pid_to).write_text(Path(pid_from).read_text())
+    raise StorageError("no space left. Free some.")
 
 
 SLICE = Slice("toy", "for tests", 1, ("*.jsonl",), ToySettings, stages)
