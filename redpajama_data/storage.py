@@ -147,7 +147,7 @@ def _list_remote(where: str, wanted: Callable[[str], bool]) -> list[RawFile]:
     try:
         if any(mark in inside for mark in "*?["):
             return [_raw_file(url(name), info) for name, info in fs.glob(inside, detail=True).items()]
-        if fs.isfile(inside):
+        if not where.endswith("/") and fs.isfile(inside):  # a web server calls its listing a file
             return [_raw_file(where, fs.info(inside))]
         return [_raw_file(url(n), info) for n, info in fs.find(inside, detail=True).items() if wanted(n)]
     except FileNotFoundError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -136,6 +138,19 @@ def test_an_object_store_gives_the_same_bytes(run: Run, raw: str, tmp_path: Path
     [fate] = account.explain(f"{bucket}/out", f"{bucket}/raw/1.jsonl#0")
     assert fate.drop is not None
     assert fate.drop["measured"] == f"{bucket}/raw/0.jsonl#2"
+
+
+def test_inputs_on_a_web_server(run: Run, raw: str, tmp_path: Path) -> None:
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=raw)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        assert [found.path for found in storage.list_files(url, ["*.jsonl"])] == [f"{url}{i}.jsonl" for i in range(3)]
+        run(url, str(tmp_path / "web"))
+        server.shutdown()
+    run(raw, str(tmp_path / "local"))
+    for shard in (tmp_path / "local" / "toy").iterdir():
+        assert (tmp_path / "web" / "toy" / shard.name).read_bytes() == shard.read_bytes()
 
 
 def test_an_upload_that_fails_leaves_nothing(bucket: str) -> None:
