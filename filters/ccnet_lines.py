@@ -41,8 +41,8 @@ def line_hashes(text: str) -> Hashes:
 
 def line_sets(documents: Iterable[Hashes]) -> LineSets:
     """The lines of ``documents`` (the hashes of one document each). Takes 17 bytes a different line at the most."""
-    held = np.empty(0, dtype=np.uint64)
-    repeated = np.empty(0, dtype=np.uint64)
+    held: Hashes = np.empty(0, dtype=np.uint64)
+    repeated: Hashes = np.empty(0, dtype=np.uint64)
     pending: list[Hashes] = []
     size = 0
     for hashes in documents:

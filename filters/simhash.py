@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,7 @@ def _compare_within_block(
     block = (hashes >> np.uint64(low)) & np.uint64((1 << (high - low)) - 1)
     order = np.argsort(block, kind="stable")
     block, sorted_hashes = block[order], hashes[order]
-    first = np.arange(len(hashes))
+    first: NDArray[np.signedinteger[Any]] = np.arange(len(hashes))
     for step in range(1, len(hashes)):
         first = first[: np.searchsorted(first, len(hashes) - step)]
         first = first[block[first] == block[first + step]]

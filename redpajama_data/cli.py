@@ -66,6 +66,7 @@ def cli() -> None:
 @click.option("--address", metavar="ADDR", help="Ray cluster to join, as auto or HOST:PORT.")
 @click.option("--tokenizer", metavar="NAME_OR_PATH", help="Counts the published tokens. Default: gpt-neox-20b.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A setting of the slice, or SLICE.KEY=VALUE.")
+@click.option("--prune", is_flag=True, help="Remove what raw files gave that are no longer among the input.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 @json_option
 def run(
@@ -74,6 +75,7 @@ def run(
     config_path: str | None,
     inputs: tuple[str, ...],
     sets: tuple[str, ...],
+    prune: bool,
     quiet: bool,
     json_out: bool,
     **options: Any,
@@ -104,7 +106,7 @@ def run(
         parts.append((part, config.slice_settings(part.settings, part.name, run_config, overrides, config_path)))
     if every:
         parts = output.skip_without_input(parts, given=bool(inputs))
-    report = run_slices(parts, run_config, quiet=quiet)
+    report = run_slices(parts, run_config, quiet=quiet, prune=prune)
     output.print_report(report, as_json=json_out)
     sys.exit(report.exit_code())
 

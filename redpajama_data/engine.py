@@ -15,6 +15,7 @@ from redpajama_data.executors import Executor
 from redpajama_data.fingerprint import lineage
 from redpajama_data.progress import StageProgress
 from redpajama_data.receipts import RUN, Output, Quarantine, Receipt
+from redpajama_data.shards import read_names
 from redpajama_data.stages import Plan, Planned, RunSettings, Slice, Stage
 from redpajama_data.storage import RawFile
 from redpajama_data.tasks import Done, Task, Workplace, quarantine
@@ -79,18 +80,22 @@ def run_slice(
     executor: Executor,
     place: Workplace,
     progress: Callable[[str, int, int], StageProgress],
+    *,
+    prune: bool = False,
 ) -> SliceRun:
     """Run every stage of a slice on its inputs.
 
     A task whose receipt matches its lineage is skipped; the others run on ``executor``. Failed tasks are quarantined
     and later stages work with what is there. What earlier runs left and this plan does not name is removed, so that
-    the root holds exactly this run. Raises the errors that stop a whole run (:class:`StorageError`,
-    :class:`MissingModel`, :class:`UsageError`).
+    the root holds exactly this run; ``prune`` says that raw files of the run before may be missing from this one.
+    Raises the errors that stop a whole run (:class:`StorageError`, :class:`MissingModel`, :class:`UsageError`).
     """
     result = SliceRun(part.name)
     names = "".join(f"{raw.path}\n" for raw in inputs).encode()
     inputs_file = Output(f"{RUN}/{part.name}/inputs.txt", len(names), hashlib.sha256(names).hexdigest(), len(inputs))
     stages = part.stages(settings, run)
+    if not prune:
+        _refuse_fewer_inputs(part, inputs, place.root, storage.join(place.root, inputs_file.path))
     _remove_unfinished(place.root, part)
     note = RunNote(part.name, part.revision, [stage.name for stage in stages], len(inputs), settings.source_shards)
     _write_if_changed(storage.join(place.root, inputs_file.path), names)
@@ -106,6 +111,17 @@ def run_slice(
         _run_stage(part, stage, tasks, executor, place, progress, result)
     _remove_stale(place.root, part, stages, result)
     return result
+
+
+def _refuse_fewer_inputs(part: Slice, inputs: Sequence[RawFile], root: str, before: str) -> None:
+    """Raise :class:`UsageError` when the root holds the work of raw files that this run does not have."""
+    given = {raw.path for raw in inputs}
+    gone = [path for path in read_names(before) if path not in given]
+    if gone:
+        raise UsageError(
+            f"{root} holds {part.name} of {len(gone)} raw files that are not given now ({gone[0]} ...). Give all raw "
+            "files of the slice in one run, or choose another --root, or remove what those gave with --prune."
+        )
 
 
 def _task(part: Slice, stage: Stage, rank: int, piece: Planned) -> Task:

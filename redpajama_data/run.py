@@ -32,7 +32,9 @@ class RunReport:
         return PARTIAL if any(part.quarantined or part.broken() for part in self.slices) else 0
 
 
-def run(parts: Sequence[tuple[Slice, SliceSettings]], config: RunConfig, *, quiet: bool = False) -> RunReport:
+def run(
+    parts: Sequence[tuple[Slice, SliceSettings]], config: RunConfig, *, quiet: bool = False, prune: bool = False
+) -> RunReport:
     """Run slices with their settings as ``config`` says.
 
     Everything that can be wrong is looked at before the first task: inputs, settings, models. Raises
@@ -50,9 +52,8 @@ def run(parts: Sequence[tuple[Slice, SliceSettings]], config: RunConfig, *, quie
     with hold(config.root), open_executor(config.executor, workers=workers, address=config.address) as executor:
         place = Workplace(config.root, config.memory // executor.workers, config.zstd_level)
         for (part, settings), files in zip(parts, inputs, strict=True):
-            report.slices.append(
-                run_slice(part, settings, shared, files, executor, place, partial(StageProgress, quiet=quiet))
-            )
+            progress = partial(StageProgress, quiet=quiet)
+            report.slices.append(run_slice(part, settings, shared, files, executor, place, progress, prune=prune))
     return report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -34,14 +35,19 @@ def run(tmp_path: Path, tiny_tokenizer: ModelFile) -> Run:
     """Runs the toy slice on ``tmp_path/raw`` into ``tmp_path/<root>``."""
 
     def go(
-        root: str = "root", executor: str = "serial", workers: int = 2, memory: int = 1 << 26, **settings: Any
+        root: str = "root",
+        executor: str = "serial",
+        workers: int = 2,
+        memory: int = 1 << 26,
+        prune: bool = False,
+        **settings: Any,
     ) -> SliceRun:
         made = toy.ToySettings(input=(str(tmp_path / "raw"),), **settings)
         inputs = list_inputs(toy.SLICE, made.input)
         with open_executor(executor, workers=workers) as pool:
             place = Workplace(str(tmp_path / root), memory)
             quiet = partial(StageProgress, quiet=True)
-            return run_slice(toy.SLICE, made, RunSettings(tiny_tokenizer, 0.5), inputs, pool, place, quiet)
+            return run_slice(toy.SLICE, made, RunSettings(tiny_tokenizer, 0.5), inputs, pool, place, quiet, prune=prune)
 
     return go
 
@@ -132,8 +138,12 @@ def test_a_lost_file_is_made_again(run: Run, three_shards: Path, victim: str) ->
 
 def test_a_removed_input_leaves_nothing_behind(run: Run, three_shards: Path) -> None:
     run()
+    before = tree(three_shards / "root")
     (three_shards / "raw" / "a.jsonl").unlink()
-    run()
+    with pytest.raises(UsageError, match=r"1 raw files that are not given now .*a\.jsonl.* --prune"):
+        run()
+    assert tree(three_shards / "root") == before, "nothing is removed unasked"
+    run(prune=True)
     run("fresh")
     assert tree(three_shards / "root") == tree(three_shards / "fresh")
     assert published(three_shards / "root") == ["three four", "five six", "seven eight", "one two"]
@@ -188,6 +198,13 @@ def test_a_worker_killed_at_every_try_is_quarantined_and_the_others_go_on(run: R
     assert published(three_shards / "root") == ["one two", "three four", "seven eight", "five six"]
 
 
+def at_work(pid: int) -> bool:
+    """True while a process is there and no zombie (a zombie has no command line)."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    return False
+
+
 def test_workers_at_work_end_with_a_run_that_must_stop(tmp_path: Path) -> None:
     pid, never = str(tmp_path / "pid"), str(tmp_path / "never")
     os.mkfifo(pid)
@@ -203,7 +220,7 @@ def test_workers_at_work_end_with_a_run_that_must_stop(tmp_path: Path) -> None:
     assert isinstance(outcome.fatal, StorageError)
     worker = int((tmp_path / "told").read_text())
     deadline = time.monotonic() + 60
-    while Path(f"/proc/{worker}/cmdline").exists() and Path(f"/proc/{worker}/cmdline").read_bytes():
+    while at_work(worker):
         assert time.monotonic() < deadline, "the blocked worker is still there"
 
 
