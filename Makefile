@@ -6,7 +6,7 @@ SAMPLE := build/sample
 .PHONY: sample test lint bench clean
 
 # A stamp an environment: installing again only when the project's metadata or its compiled part changed.
-.venv/.installed: pyproject.toml scripts/hatch_build.py filters/_native.c filters/_fasttext.c
+.venv/.installed: pyproject.toml scripts/hatch_build.py $(wildcard filters/_*.c)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable .

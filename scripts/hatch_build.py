@@ -9,21 +9,21 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-MODULES = ("_native", "_fasttext")
 # a * b + c is rounded twice everywhere, as in fastText's wheels: the same digits on every machine
 FLAGS = ["-O3", "-std=gnu11", "-fvisibility=hidden", "-ffp-contract=off"]
 
 
 def compile_native(root: Path) -> list[Path]:
-    """Compile each of ``MODULES`` in ``filters`` below ``root`` and put it beside its source; returns the paths.
+    """Compile each ``filters/_<module>.c`` below ``root`` and put it beside its source; returns the paths.
 
     Raises ``SystemExit`` with what to install when there is no compiler or no Python headers.
     """
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
-    extensions = [Extension(name, [str(root / f"filters/{name}.c")], extra_compile_args=FLAGS) for name in MODULES]
-    targets = [root / f"filters/{name}{sysconfig.get_config_var('EXT_SUFFIX')}" for name in MODULES]
+    modules = sorted(path.stem for path in (root / "filters").glob("_*.c"))
+    extensions = [Extension(name, [str(root / f"filters/{name}.c")], extra_compile_args=FLAGS) for name in modules]
+    targets = [root / f"filters/{name}{sysconfig.get_config_var('EXT_SUFFIX')}" for name in modules]
     with tempfile.TemporaryDirectory() as scratch:
         command = build_ext(Distribution({"name": "native", "ext_modules": extensions}))
         command.build_lib = command.build_temp = scratch
