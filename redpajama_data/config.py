@@ -59,6 +59,9 @@ class RunConfig(BaseModel):
     zstd_level: int = Field(3, ge=1, le=19, description="zstd level of published shards")
     max_malformed: float = Field(0.5, ge=0, le=1, description="share of malformed records that quarantines a shard")
     slices: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings of each slice")
+    shared: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="stages over every slice, in the order they run, with their settings"
+    )
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -82,13 +85,15 @@ def load_config(path: str | None, overrides: Mapping[str, Any]) -> RunConfig:
 def slice_settings(
     model: type[Settings], name: str, config: RunConfig, overrides: Mapping[str, Any], path: str | None
 ) -> Settings:
-    """One slice's settings: what the configuration file has under ``slices: <name>:``, with ``--set`` over it.
+    """One slice's settings: what the configuration file has under ``slices: <name>:``, with ``--set`` over it; of a
+    shared stage what it has under ``shared: <name>:``.
 
     Raises :class:`UsageError` as :func:`load_config`.
     """
     lines = _read_yaml(path)[1] if path is not None else {}
-    data = config.slices.get(name, {})
-    _validate(model, data, path or "", lines, ("slices", name), strict=True)
+    section = "shared" if name in config.shared else "slices"
+    data = getattr(config, section).get(name, {})
+    _validate(model, data, path or "", lines, (section, name), strict=True)
     return _validate(model, {**data, **overrides}, f"--set for {name}", {}, ())
 
 
@@ -114,7 +119,7 @@ def split_sets(
         for name in takers:
             of_slice[name][key] = value
         if not takers:
-            if key not in RunConfig.model_fields or key == "slices":
+            if key not in RunConfig.model_fields or key in ("slices", "shared"):
                 known = sorted({field for model in slices.values() for field in model.model_fields} - {"input"})
                 raise UsageError(
                     f"--set {key}: no such setting. Known here: {', '.join(known)}, max_malformed, zstd_level."

@@ -16,7 +16,7 @@ from redpajama_data.fingerprint import lineage
 from redpajama_data.progress import StageProgress
 from redpajama_data.receipts import RUN, Output, Quarantine, Receipt
 from redpajama_data.shards import read_names
-from redpajama_data.stages import Plan, Planned, RunSettings, Slice, Stage
+from redpajama_data.stages import Kind, Plan, Planned, RunSettings, Slice, Stage
 from redpajama_data.storage import RawFile
 from redpajama_data.tasks import Done, Task, Workplace, quarantine
 
@@ -26,13 +26,14 @@ ENGINE_REVISION = 1  # raised when a change of the engine changes the bytes of i
 
 class RunNote(msgspec.Struct):
     """What a run is of, for those who read its root: stages in order, how many raw files, how many the whole source
-    has."""
+    has. ``kind`` as in :class:`~redpajama_data.stages.Slice`."""
 
     slice: str
     revision: int
     stages: list[str]
     inputs: int
     source_shards: int | None
+    kind: Kind = "slice"
 
 
 @dataclass
@@ -97,7 +98,9 @@ def run_slice(
     if not prune:
         _refuse_fewer_inputs(part, inputs, place.root, storage.join(place.root, inputs_file.path))
     _remove_unfinished(place.root, part)
-    note = RunNote(part.name, part.revision, [stage.name for stage in stages], len(inputs), settings.source_shards)
+    note = RunNote(
+        part.name, part.revision, [stage.name for stage in stages], len(inputs), settings.source_shards, part.kind
+    )
     _write_if_changed(storage.join(place.root, inputs_file.path), names)
     _write_if_changed(storage.join(place.root, RUN, part.name, NOTE), msgspec.json.encode(note) + b"\n")
     for stage in stages:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from redpajama_data.config import RunConfig, SliceSettings
+from redpajama_data.corpus import list_shards, root_shards
 from redpajama_data.engine import SliceRun, list_inputs, run_slice
 from redpajama_data.errors import UsageError
 from redpajama_data.executors import open_executor
@@ -15,6 +16,7 @@ from redpajama_data.lock import hold
 from redpajama_data.models import resolve
 from redpajama_data.progress import StageProgress
 from redpajama_data.stages import RunSettings, Slice
+from redpajama_data.storage import RawFile
 from redpajama_data.tasks import Workplace
 
 PARTIAL = 3  # exit status of a run that went to its end but had to leave something out
@@ -35,26 +37,37 @@ class RunReport:
 def run(
     parts: Sequence[tuple[Slice, SliceSettings]], config: RunConfig, *, quiet: bool = False, prune: bool = False
 ) -> RunReport:
-    """Run slices with their settings as ``config`` says.
+    """Run slices, and jobs over their shards, with their settings as ``config`` says.
 
-    Everything that can be wrong is looked at before the first task: inputs, settings, models. Raises
-    :class:`UsageError`, :class:`RootInUse`, :class:`MissingModel`, :class:`StorageError`; what goes wrong with single
-    shards is in the report.
+    A job without ``input`` reads what the slices of the root have published, or what the job of kind ``corpus`` before
+    it among ``parts`` made of that. Everything that can be wrong is looked at before the first task: inputs, settings,
+    models. Raises :class:`UsageError`, :class:`RootInUse`, :class:`MissingModel`, :class:`StorageError`; what goes
+    wrong with single shards is in the report.
     """
     if config.root is None:
         raise UsageError("no root. Give --root DIR (or root: in --config): the folder or URL to write to.")
-    inputs = [list_inputs(part, settings.input) for part, settings in parts]
+    inputs = [_inputs(part, settings) for part, settings in parts]
     shared = RunSettings(resolve(config.tokenizer), config.max_malformed)
     for part, settings in parts:
         part.stages(settings, shared)  # a missing model shows now, not after hours of another slice
     workers = config.workers or _cores()
     report = RunReport(config.root)
+    corpus: str | None = None  # the job whose shards the next one reads; None: those of the slices
     with hold(config.root), open_executor(config.executor, workers=workers, address=config.address) as executor:
         place = Workplace(config.root, config.memory // executor.workers, config.zstd_level)
         for (part, settings), files in zip(parts, inputs, strict=True):
             progress = partial(StageProgress, quiet=quiet)
-            report.slices.append(run_slice(part, settings, shared, files, executor, place, progress, prune=prune))
+            found = root_shards(config.root, corpus) if files is None else files
+            report.slices.append(run_slice(part, settings, shared, found, executor, place, progress, prune=prune))
+            corpus = part.name if part.kind == "corpus" else corpus
     return report
+
+
+def _inputs(part: Slice, settings: SliceSettings) -> list[RawFile] | None:
+    """What a slice or job reads; None for a job that reads what comes before it."""
+    if part.kind == "slice":
+        return list_inputs(part, settings.input)
+    return list_shards(settings.input) if settings.input else None
 
 
 def _cores() -> int:

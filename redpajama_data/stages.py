@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from redpajama_data.fingerprint import ModelFile
 from redpajama_data.receipts import Output, Receipt
@@ -67,13 +67,17 @@ class RunSettings:
     max_malformed: float
 
 
+Kind = Literal["slice", "corpus", "report"]
+
+
 @dataclass(frozen=True)
 class Slice:
-    """One source of the corpus.
+    """One source of the corpus, or a job over the shards of all sources.
 
     ``patterns`` recognise its raw files in a folder; ``settings`` is the model of its configuration, with the published
     values as defaults; ``stages`` builds its stages; ``revision`` is raised when the behaviour of a function of it
-    changes.
+    changes. ``kind`` is ``slice`` for a source; ``corpus`` for a job that reads published shards and gives the corpus
+    anew, in ``ROOT/<name>/<slice>/``; ``report`` for one that only says something of them.
     """
 
     name: str
@@ -82,6 +86,7 @@ class Slice:
     patterns: tuple[str, ...]
     settings: type[SliceSettings]
     stages: Callable[[Any, RunSettings], list[Stage]]
+    kind: Kind = "slice"
 
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")

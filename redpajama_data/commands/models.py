@@ -1,0 +1,160 @@
+"""The commands around models: fetch them, train them, extract what they are trained on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Literal
+
+import click
+
+from redpajama_data import models, output
+from redpajama_data.commands.options import json_option
+
+
+@click.group("models")
+def models_group() -> None:
+    """Models and tokenizers: what is known, what is here, and where it comes from."""
+
+
+@models_group.command("list")
+@json_option
+def models_list(json_out: bool) -> None:
+    """Every model of the registry, with size, licence, and whether it is in the cache.
+
+    \b
+    rpj models list
+    """
+    output.print_models(as_json=json_out)
+
+
+@models_group.command("fetch")
+@click.argument("names", nargs=-1, required=True)
+def models_fetch(names: tuple[str, ...]) -> None:
+    """Fetch models into the cache, verified by their SHA-256.
+
+    \b
+    rpj models fetch lid.176.ftz gpt-neox-20b
+    """
+    for name in names:
+        click.echo(models.fetch(name).path)
+
+
+@models_group.command("path")
+@click.argument("name")
+def models_path(name: str) -> None:
+    """Print where a cached model lies; fails when it has not been fetched.
+
+    \b
+    rpj models path lid.176.ftz
+    """
+    click.echo(models.cached_path(name))
+
+
+@click.group()
+def train() -> None:
+    """Train the models of the CommonCrawl slice, reproducibly: the same input gives the same bytes."""
+
+
+@train.command("lm")
+@click.option("--lang", "language", required=True, metavar="LL", help="Language code, as en.")
+@click.option(
+    "--text", "files", required=True, multiple=True, metavar="FILE", help="Texts: .txt, one a line, or JSONL."
+)
+@click.option("--out", required=True, metavar="DIR", help="Gets LL.sp.model and LL.arpa.bin.")
+@click.option("--vocab-size", type=int, default=65536, show_default=True, help="SentencePiece pieces.")
+@click.option("--documents", type=int, default=1_000_000, show_default=True, help="Texts used, from the first.")
+@click.option("--memory", default="2G", show_default=True, help="For lmplz' sorting.")
+@click.option(
+    "--structure",
+    type=click.Choice(["probing", "trie"]),
+    default="probing",
+    show_default=True,
+    help="KenLM's: probing is faster, trie (quantised) smaller.",
+)
+@click.option("--kenlm-bin", metavar="DIR", help="Where lmplz and build_binary are. Default: PATH.")
+def train_lm_command(
+    language: str,
+    files: tuple[str, ...],
+    out: str,
+    vocab_size: int,
+    documents: int,
+    memory: str,
+    structure: Literal["probing", "trie"],
+    kenlm_bin: str | None,
+) -> None:
+    """A SentencePiece model and a 5-gram KenLM of a language, as CCNet's.
+
+    \b
+    rpj train lm --lang en --text wikipedia_openings.txt --out lm
+    """
+    from filters.ccnet_normalize import normalize
+    from redpajama_data.train_lm import train_lm
+
+    made = train_lm(
+        files,
+        out,
+        language,
+        normalize=normalize,
+        vocabulary=vocab_size,
+        documents=documents,
+        memory=memory,
+        structure=structure,
+        kenlm_bin=kenlm_bin,
+    )
+    click.echo(made.render())
+
+
+@train.command("classifier")
+@click.option("--positive", required=True, multiple=True, metavar="FILE", help="Pages that Wikipedia cites.")
+@click.option("--negative", required=True, multiple=True, metavar="FILE", help="Other pages of the crawl.")
+@click.option("--out", required=True, metavar="MODEL", help="The fastText model to write.")
+@click.option("--dim", default=100, show_default=True, help="Vector size.")
+@click.option("--lr", default=0.1, show_default=True, help="Learning rate.")
+@click.option("--epochs", default=5, show_default=True, help="Passes over the texts.")
+@click.option("--min-count", default=1, show_default=True, help="Rarer words are left out.")
+@json_option
+def train_classifier_command(
+    positive: tuple[str, ...],
+    negative: tuple[str, ...],
+    out: str,
+    dim: int,
+    lr: float,
+    epochs: int,
+    min_count: int,
+    json_out: bool,
+) -> None:
+    """The classifier "would Wikipedia cite this page?", with its precision and recall on held-out pages.
+
+    \b
+    rpj train classifier --positive wiki/en_head_0000.json.gz --negative crawl/*.json.gz --out wikiref.bin
+    """
+    from redpajama_data.train_classifier import train_classifier
+
+    report = train_classifier(positive, negative, out, dim=dim, lr=lr, epochs=epochs, min_count=min_count)
+    if json_out:
+        output.echo_json(asdict(report))
+    else:
+        click.echo(report.render())
+
+
+@click.group()
+def extract() -> None:
+    """Extract training material from raw sources."""
+
+
+@extract.command("references")
+@click.argument("dump", metavar="DUMP.xml.bz2")
+@click.option("--out", metavar="FILE", help="Where to write, one URL a line. Default: standard output.")
+def extract_references_command(dump: str, out: str | None) -> None:
+    """The URLs that the references of a Wikipedia dump cite: where the classifier's positive pages come from.
+
+    \b
+    rpj extract references enwiki-20230320-pages-articles.xml.bz2 --out urls.txt
+    """
+    from redpajama_data.references import extract_references, write_references
+
+    if out is not None:
+        click.echo(f"{write_references(dump, out):,} URLs in {out}")
+        return
+    for url in extract_references(dump):
+        click.echo(url)

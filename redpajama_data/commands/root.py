@@ -1,0 +1,86 @@
+"""The commands that read a root: status, verify, explain, count-tokens."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+
+import click
+
+from redpajama_data import account, output
+from redpajama_data.commands.options import json_option
+
+
+@click.command()
+@click.argument("root")
+@json_option
+def status(root: str, json_out: bool) -> None:
+    """How far the run of ROOT is: tasks, documents, drops by rule, what is broken.
+
+    \b
+    rpj status out
+    """
+    found = account.status(root)
+    if json_out:
+        output.echo_json([asdict(part) for part in found])
+    else:
+        output.print_status(found)
+    if not all(part.complete() for part in found):
+        sys.exit(3)
+
+
+@click.command()
+@click.argument("root")
+@json_option
+def verify(root: str, json_out: bool) -> None:
+    """Check ROOT: checksums of every file, and read == kept + dropped for every receipt.
+
+    \b
+    rpj verify out
+    """
+    problems = output.collect_problems(account.verify(root), quiet=json_out)
+    if json_out:
+        output.echo_json({"checked": problems.checked, "problems": problems.found})
+    else:
+        output.print_problems(problems)
+    if problems.found:
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("root")
+@click.argument("doc_id", metavar="ID")
+@json_option
+def explain(root: str, doc_id: str, json_out: bool) -> None:
+    """What happened to one raw record: kept, where; or dropped, by which rule, measured value and limit.
+
+    ID is the raw path as given to the run, `#`, and the record's number from 0.
+
+    \b
+    rpj explain out 'raw/github_0003.gz#17'
+    """
+    fates = account.explain(root, doc_id)
+    if json_out:
+        output.echo_json([asdict(fate) for fate in fates])
+    else:
+        output.print_fates(fates)
+
+
+@click.command("count-tokens")
+@click.argument("places", nargs=-1, required=True, metavar="ROOT | FILES...")
+@click.option(
+    "--tokenizer", metavar="NAME_OR_PATH", help="Count with this tokenizer: tokenizer.json or SentencePiece .model."
+)
+@click.option("--check", metavar="PERCENT", help="Exit with 1 when a total is off the published one by more, as 5%.")
+@json_option
+def count_tokens(places: tuple[str, ...], tokenizer: str | None, check: str | None, json_out: bool) -> None:
+    """Totals of a run's ROOT (from its receipts, at once) or of any JSONL files, beside the published ones.
+
+    \b
+    rpj count-tokens out
+    rpj count-tokens out --check 5% --json
+    rpj count-tokens out/github/*.jsonl.zst --tokenizer llama/tokenizer.model
+    """
+    totals, counted_by = output.count(places, tokenizer)
+    if output.print_totals(totals, counted_by, check, as_json=json_out):
+        sys.exit(1)
