@@ -1,0 +1,209 @@
+"""Jobs over shards: what counts as a shard, what a record is, and that kept lines pass byte for byte."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from toy import SLICE, ToySettings
+from toy_job import JOB, ToyJobSettings
+
+from redpajama_data import account, corpus, receipts
+from redpajama_data.config import load_config
+from redpajama_data.corpus import Record, list_shards, published_name, shard_task_name, slice_of, with_meta, with_text
+from redpajama_data.errors import UsageError
+from redpajama_data.fingerprint import ModelFile
+from redpajama_data.run import RunReport, run
+from redpajama_data.shards import read_jsonl
+from redpajama_data.streams import iter_lines
+
+LINES = [
+    b'{"meta": {"b": 1, "a": [1, 2]},   "text": "a text as it was", "more": null}',
+    b'{"text": "no"}',
+    b'{"text": "measure this", "meta": {"url": "u"}}',
+    b'{"text": 7}',
+    b'{"text": "cut off',
+    b'[]',
+    b"\xff\xfe",
+    b'{"text": "\\u00e9\\ud83d\\ude00!", "meta": null}',
+]  # fmt: skip
+
+
+def write(path: Path, lines: list[bytes]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = b"".join(line + b"\n" for line in lines)
+    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+    return path
+
+
+def run_job(root: Path, tokenizer: ModelFile, *inputs: Path, executor: str = "serial", **more: object) -> RunReport:
+    config = load_config(None, {"root": str(root), "executor": executor, "tokenizer": tokenizer.path, "workers": 2})
+    return run([(JOB, ToyJobSettings(input=tuple(map(str, inputs)), **more))], config, quiet=True)  # type: ignore[arg-type]
+
+
+def kept_lines(root: Path) -> list[bytes]:
+    return [
+        line
+        for path in sorted(root.joinpath("toy_job").rglob("*.jsonl.zst"))
+        for line in iter_lines(str(path), max_bytes=1 << 20)
+        if isinstance(line, bytes)
+    ]
+
+
+def test_kept_lines_pass_byte_for_byte_and_others_have_a_reason(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
+    shard = write(tmp_path / "in" / "c4" / "x.jsonl", LINES)
+    report = run_job(tmp_path / "out", tiny_tokenizer, shard)
+    kept = kept_lines(tmp_path / "out")
+    assert kept[0] == LINES[0]
+    assert msgspec.json.decode(kept[1]) == {"text": "measure this", "meta": {"url": "u", "length": 12}}
+    assert kept[2:] == LINES[7:]
+    (receipt,) = report.slices[0].all_receipts()
+    assert (receipt.read, receipt.kept, receipt.dropped) == (8, 3, {"min_length": 1, "malformed": 4})
+    assert receipt.tokens == len("a text as it was" + "measure this") + len("é😀!".encode())  # one token a byte
+    (drops,) = [out for role, out in receipt.outputs.items() if role == "drops"]
+    ledger = list(read_jsonl(str(tmp_path / "out" / drops.path)))
+    assert [(entry["id"].rpartition("#")[2], entry["rule"]) for entry in ledger] == [
+        ("3", "malformed"),
+        ("4", "malformed"),
+        ("5", "malformed"),
+        ("6", "malformed"),
+        ("1", "min_length"),
+    ]
+    assert not [problem for _, problem in account.verify(str(tmp_path / "out")) if problem]
+    (fate,) = account.explain(str(tmp_path / "out"), f"{shard}#7")
+    assert (fate.line, fate.kept) == (3, "toy_job/c4/00000-x.jsonl.zst")
+
+
+@pytest.mark.parametrize(("length", "kept"), [(2, 0), (3, 1)])
+def test_the_limit_of_a_step(tmp_path: Path, tiny_tokenizer: ModelFile, length: int, kept: int) -> None:
+    shard = write(tmp_path / "c4" / "x.jsonl", [b'{"text": "' + b"x" * length + b'"}'])
+    (receipt,) = run_job(tmp_path / "out", tiny_tokenizer, shard).slices[0].all_receipts()
+    assert receipt.kept == kept
+
+
+def test_a_shard_that_breaks_off_keeps_what_came_before(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
+    shard = write(tmp_path / "c4" / "x.jsonl.gz", [b'{"text": "%020d"}' % n for n in range(200_000)])
+    shard.write_bytes(shard.read_bytes()[:-1000])
+    report = run_job(tmp_path / "out", tiny_tokenizer, shard)
+    (receipt,) = report.slices[0].all_receipts()
+    assert report.exit_code() == 3
+    assert receipt.dropped == {"broken_input": 1}
+    assert receipt.kept == receipt.read - 1 > 100_000
+
+
+def test_a_file_of_another_form_is_quarantined(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
+    shard = write(tmp_path / "c4" / "x.jsonl", [b'{"body": "no text"}'] * 150)
+    report = run_job(tmp_path / "out", tiny_tokenizer, shard)
+    assert "150 of 150 lines are malformed" in report.slices[0].quarantined[0].reason
+
+
+def test_serial_and_local_workers_write_the_same_bytes(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
+    for name in ("a", "b", "c"):
+        write(tmp_path / "in" / name / "x.jsonl", [b'{"text": "%s %d"}' % (name.encode(), n) for n in range(50)])
+    made = []
+    for executor in ("serial", "local"):
+        root = tmp_path / executor
+        run_job(root, tiny_tokenizer, tmp_path / "in", executor=executor)
+        made.append(
+            {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.suffix in (".zst", ".json")}
+        )
+    assert made[0].keys() == made[1].keys()
+    assert [name for name in made[0] if made[0][name] != made[1][name]] == []
+
+
+def test_a_job_after_a_slice_reads_what_the_slice_published(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
+    write(tmp_path / "in" / "x.jsonl", [b'{"text": "one two three"}', b'{"text": "a b"}'])
+    config = load_config(None, {"root": str(tmp_path / "out"), "executor": "serial", "tokenizer": tiny_tokenizer.path})
+    parts = [(SLICE, ToySettings(input=(str(tmp_path / "in"),))), (JOB, ToyJobSettings(min_length=4))]
+    report = run(parts, config, quiet=True)
+    assert [part.slice for part in report.slices] == ["toy", "toy_job"]
+    assert [msgspec.json.decode(line)["text"] for line in kept_lines(tmp_path / "out")] == ["one two three"]
+    again = run(parts, config, quiet=True)
+    assert [part.done_now for part in again.slices] == [0, 0]
+    # the corpus of a root is what its slices published, once
+    assert [raw.path.removeprefix(f"{tmp_path}/out/") for raw in list_shards([str(tmp_path / "out")])] == [
+        "toy/00000-x.jsonl.zst"
+    ]
+
+
+def test_a_shard_made_again_with_the_same_bytes_is_the_same_input(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
+    write(tmp_path / "in" / "x.jsonl", [b'{"text": "one two three"}'])
+    config = load_config(None, {"root": str(tmp_path / "out"), "executor": "serial", "tokenizer": tiny_tokenizer.path})
+    parts = [(SLICE, ToySettings(input=(str(tmp_path / "in"),))), (JOB, ToyJobSettings())]
+    run(parts, config, quiet=True)
+    (tmp_path / "out" / "toy" / "00000-x.jsonl.zst").unlink()
+    again = run(parts, config, quiet=True)
+    assert [part.done_now for part in again.slices] == [1, 0]
+
+
+def test_list_shards(tmp_path: Path) -> None:
+    for name in ("a/x.jsonl", "a/y.jsonl.gz", "b/z.json.gz", "b/readme.txt", "_run/a/s/t.drops.jsonl"):
+        write(tmp_path / "in" / name, [b"{}"])
+    inside = [str(tmp_path / "in" / name) for name in ("a/x.jsonl", "a/y.jsonl.gz", "b/z.json.gz")]
+    twice = [inside[0], str(tmp_path / "in" / "?" / "*.jsonl*"), str(tmp_path / "in" / "b")]
+    assert [raw.path for raw in list_shards(twice)] == inside
+    with pytest.raises(UsageError, match=r"no input"):
+        list_shards([])
+    with pytest.raises(UsageError, match=r"no input there"):
+        list_shards([str(tmp_path / "nowhere")])
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("out/c4/00003-x.jsonl.zst", "c4"),
+        ("s3://bucket/out/c4/x.jsonl", "c4"),
+        ("x.jsonl", "files"),
+        ("./x.jsonl", "files"),
+        ("/x.jsonl", "files"),
+    ],
+)
+def test_slice_of(path: str, name: str) -> None:
+    assert slice_of(path) == name
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("out/c4/00003-x.jsonl.zst", "00017-x"),
+        ("out/c4/00003-00001-x.jsonl.zst", "00017-00001-x"),
+        ("out/c4/1234-x.json.gz", "00017-1234-x"),
+    ],
+)
+def test_shard_task_name(path: str, name: str) -> None:
+    assert shard_task_name(17, 20, path) == name
+    assert published_name(name, path) == f"c4/{name}"
+
+
+def record(line: bytes) -> Record:
+    found = msgspec.json.decode(line, type=corpus._Line)
+    return Record(0, line, found.text, found.meta)
+
+
+def test_with_meta_adds_after_what_is_there() -> None:
+    changed = with_meta(record(b'{"id": 1, "text": "t", "meta": {"b": 1, "a": 2}, "z": 3}'), {"c": 0.5, "b": 9})
+    assert changed.line == b'{"id":1,"text":"t","meta":{"b":9,"a":2,"c":0.5},"z":3}'
+    assert with_meta(record(b'{"text": "t", "meta": 7}'), {"c": 1}).line == b'{"text":"t","meta":{"c":1}}'
+
+
+@given(st.text(), st.dictionaries(st.text(), st.integers() | st.text()))
+def test_with_text_changes_nothing_else(text: str, meta: dict[str, object]) -> None:
+    if any("\ud800" <= letter <= "\udfff" for letter in text + str(meta)):
+        return
+    line = msgspec.json.encode({"first": 1, "text": "before", "meta": meta, "last": [1]})
+    changed = with_text(record(line), text)
+    assert changed.text == text
+    assert msgspec.json.decode(changed.line) == {"first": 1, "text": text, "meta": meta, "last": [1]}
+    assert changed.meta() == meta
+
+
+def test_receipts_of_a_job_name_its_shard(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
+    shard = write(tmp_path / "in" / "c4" / "x.jsonl", LINES)
+    run_job(tmp_path / "out", tiny_tokenizer, shard)
+    (receipt,) = receipts.load_all(str(tmp_path / "out"), "toy_job")
+    assert receipt.inputs == [str(shard)]
+    assert account.is_published(receipt)
