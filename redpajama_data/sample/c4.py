@@ -9,6 +9,7 @@ from pathlib import Path
 from redpajama_data.sample.lexicon import WORLDS
 from redpajama_data.sample.planted import Planted
 from redpajama_data.sample.prose import EXPOSITORY, WEB, Chance, paragraph, subject
+from redpajama_data.sample.shared_pages import PAGES, changed
 
 FILES = 2
 PLAIN = 260  # ordinary documents, half in each file
@@ -24,6 +25,9 @@ PLANTED: tuple[Planted, ...] = (
     Planted("text with U+2028, NEL, tab, control characters and an escaped surrogate pair", 1, ""),
     Planted("keys in another order", 1, ""),
     Planted("text of 40,000 chars", 1, ""),
+    Planted("pages that Wikipedia or GitHub has word for word", 2, ""),
+    Planted("a page that Wikipedia has in slightly other words", 1, ""),
+    Planted("a page, and twice the same with a few words changed", 3, ""),
 )
 
 
@@ -64,6 +68,9 @@ def build(folder: Path) -> None:
     lines.append(json.dumps({"url": url + "/reordered", "timestamp": moment, "text": text}))
     long = " ".join(paragraph(chance, WORLDS["court"], EXPOSITORY, 9, 9) for _ in range(80))[:40000]
     lines.append(_line(long, moment, "https://www.long-page.example/all"))
+    texts = [PAGES[0], PAGES[2], changed(PAGES[1], "c4"), PAGES[3], changed(PAGES[3], "a"), changed(PAGES[3], "b")]
+    for number, text in enumerate(texts):
+        lines.insert(10 + 40 * number, _line(text, moment, f"https://www.elsewhere.example/{number}"))
     half = len(lines) // FILES
     for number, part in enumerate((lines[:half], lines[half:])):
         packed = gzip.compress("".join(line + "\n" for line in part).encode(), mtime=0)

@@ -25,6 +25,7 @@ from redpajama_data.sample.github_rows import (
 from redpajama_data.sample.planted import Planted
 from redpajama_data.sample.programs import LANGUAGES, program
 from redpajama_data.sample.prose import Chance
+from redpajama_data.sample.shared_pages import PAGES
 
 PLAIN = 230  # ordinary files, ten of each language
 
@@ -36,6 +37,7 @@ PLANTED: tuple[Planted, ...] = (
     Planted("... and takes with it the later copy, whose path is on the list", 3, "duplicate"),
     Planted("first copy under the licence gpl-2.0, never seen by the deduplication ...", 2, "license_starts_with"),
     Planted("... so that the later copy under a permissive licence stays", 2, ""),
+    Planted("file of documentation that C4 has too", 1, ""),
     Planted("LICENSE.md with the bytes of a LICENSE that is skipped before the deduplication", 1, ""),
 )
 
@@ -79,6 +81,7 @@ def build(folder: Path) -> None:
     rows += oddities.odd_rows(chance)
     (licence,) = (row for row in rows if row.path == "LICENSE" and "2017" in str(row.content))
     rows.append(Row(anywhere(chance), repos[0], "LICENSE.md", licence.content))
+    rows.append(Row(anywhere(chance), repos[1], "docs/shared.md", PAGES[2]))
     rows.sort(key=lambda row: (row.place, row.path))
     shards: list[list[bytes]] = [[] for _ in range(SHARDS)]
     for row, whole in zip(rows, records(rows), strict=True):

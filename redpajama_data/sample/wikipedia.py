@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape
 
 from redpajama_data.sample.planted import Planted
 from redpajama_data.sample.prose import Chance
+from redpajama_data.sample.shared_pages import PAGES
 from redpajama_data.sample.wikipedia_articles import english_article, german_article, odd_english, odd_german
 
 DATE = "20230320"
@@ -32,6 +33,7 @@ PLANTED: tuple[Planted, ...] = (
     Planted("English and German disambiguation pages", 2, ""),
     Planted("markup left open, nested templates, interwiki and category links, magic words", 5, ""),
     Planted("titles with characters that a url must quote", 3, ""),
+    Planted("English articles that C4 has too", 2, ""),
 )
 
 _SITES = {
@@ -113,6 +115,8 @@ def pages(language: str) -> Iterator[tuple[int, Page]]:
     made = [Page(*write(chance)) for _ in range(44 if language == "en" else 26)]
     for odd in odd_english() if language == "en" else odd_german():
         made.insert(chance.between(1, len(made)), Page(*odd))
+    if language == "en":
+        made += [Page(f"Shared page {number}", PAGES[number]) for number in range(2)]
     number = 10
     taken: set[str] = set()
     for page in made:
