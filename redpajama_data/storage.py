@@ -18,13 +18,22 @@ import re
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO, NamedTuple, cast
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from redpajama_data.errors import BrokenInput, StorageError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 TMP_MARK = ".tmp-"  # every unfinished local file has it in its name, and nothing else has
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.\-]+://")
 _REMOTE_BLOCK = 8 << 20  # bytes read ahead from an object store: fewer requests, bounded memory
+_LOCAL_GAP, _LOCAL_PIECE = 8 << 10, 1 << 20  # read_rows: bytes between rows of one piece, and of the largest piece
+_REMOTE_GAP, _REMOTE_PIECE = 256 << 10, 8 << 20
+_ROWS_AT_ONCE = 1 << 14  # rows whose pieces are listed
+_REMOTE_PIECES = 32 << 20  # bytes of pieces asked for at once
 
 
 def is_remote(path: str) -> bool:
@@ -294,3 +303,53 @@ def create(path: str, data: bytes) -> bool:
     except OSError as error:
         raise StorageError(f"{path}: cannot be written ({error}). Check the address and your credentials.") from error
     return True
+
+
+# ------------------------------------------------------------------------------------------------ rows
+
+
+def read_rows(path: str, rows: npt.NDArray[np.integer[Any]], row_bytes: int) -> npt.NDArray[np.uint8]:
+    """Rows of a file of rows of ``row_bytes`` each, as an array (rows, row_bytes). ``rows`` are their numbers, rising;
+    one may come several times.
+
+    Rows that lie close to each other are read in one piece: close is where reading what lies between costs less than
+    another call. On an object store many pieces are asked for at once. Little is held beside the result: one piece of
+    1 MiB, from an object store 32 MiB of pieces.
+    Raises :class:`BrokenInput` when the file is missing or ends before a row.
+    """
+    import numpy as np
+
+    gap, most = (_REMOTE_GAP, _REMOTE_PIECE) if is_remote(path) else (_LOCAL_GAP, _LOCAL_PIECE)
+    result = np.empty((len(rows), row_bytes), np.uint8)
+    for begin in range(0, len(rows), _ROWS_AT_ONCE):
+        number = rows[begin : begin + _ROWS_AT_ONCE].astype(np.int64)
+        window = number // max(1, most // row_bytes)  # no piece reaches from one into the next: that bounds its size
+        apart = (np.diff(number) > gap // row_bytes) | (np.diff(window) > 0)
+        edges = [0, *(np.flatnonzero(apart) + 1).tolist(), len(number)]
+        spans = [(int(number[a]) * row_bytes, (int(number[b - 1]) + 1) * row_bytes) for a, b in pairwise(edges)]
+        for (first, end), (start, stop), data in zip(pairwise(edges), spans, _read_spans(path, spans), strict=True):
+            if len(data) != stop - start:
+                found = start + len(data)
+                raise BrokenInput(f"{path}: it ends at byte {found}. Delete it and run again: it is made anew.")
+            piece = np.frombuffer(data, np.uint8).reshape(-1, row_bytes)
+            result[begin + first : begin + end] = piece[number[first:end] - number[first]]
+    return result
+
+
+def _read_spans(path: str, spans: list[tuple[int, int]]) -> Iterator[bytes]:
+    """The bytes of each span of a file; a span that goes beyond its end comes shorter."""
+    if not is_remote(path):
+        with open_input(path) as file:
+            for start, stop in spans:
+                yield os.pread(file.fileno(), stop - start, start)
+        return
+    fs, inside = filesystem(path)
+    at_once = max(1, _REMOTE_PIECES // max((stop - start for start, stop in spans), default=1))
+    for i in range(0, len(spans), at_once):
+        starts, stops = zip(*spans[i : i + at_once], strict=True)
+        try:
+            yield from fs.cat_ranges([inside] * len(starts), list(starts), list(stops), on_error="raise")
+        except FileNotFoundError as error:
+            raise BrokenInput(f"{path}: no such file. Run again: it is made anew.") from error
+        except OSError as error:
+            raise BrokenInput(f"{path}: {error}. Check the address and your credentials, then run again.") from error

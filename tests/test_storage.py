@@ -11,14 +11,15 @@ import sys
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redpajama_data import streams
+from redpajama_data import storage, streams
 from redpajama_data.errors import BrokenInput, StorageError, UsageError
-from redpajama_data.storage import list_files, whole_file
+from redpajama_data.storage import list_files, read_rows, whole_file
 from redpajama_data.streams import TooLong, iter_lines, open_decompressed
 
 TEXT = b"".join(b"line %d of a file\n" % i for i in range(20_000))
@@ -173,3 +174,74 @@ def test_inputs_are_sorted_and_recognised_by_name(tmp_path: Path) -> None:
     assert len(list_files(f"{tmp_path}/a/*.gz", ["github_*.gz"])) == 3
     with pytest.raises(UsageError, match=r"no input there.*github_"):
         list_files(str(tmp_path / "none"), ["github_*.gz"])
+
+
+# ------------------------------------------------------------------------------------------------ rows
+
+ROWS = np.random.default_rng(0).integers(0, 256, (5_000, 12), dtype=np.uint8)
+
+
+@pytest.fixture(params=["local", "remote"])
+def rows_file(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    path = f"{tmp_path}/rows" if request.param == "local" else f"memory://{tmp_path}/rows"
+    storage.write_bytes(path, ROWS.tobytes())
+    return path
+
+
+@given(numbers=st.lists(st.integers(0, len(ROWS) - 1), max_size=60), gap=st.integers(0, 3000), most=st.integers(1, 900))
+def test_rows_equal_the_plain_reading(
+    tmp_path_factory: pytest.TempPathFactory, numbers: list[int], gap: int, most: int
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    wanted = np.array(sorted(numbers), dtype=np.uint64)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"GAP": gap, "PIECE": most}.items():
+            patch.setattr(storage, f"_LOCAL_{name}", value)
+            patch.setattr(storage, f"_REMOTE_{name}", value)
+        for path in (f"{folder}/rows", f"memory://{folder}/rows"):
+            if not storage.read_bytes(path):
+                storage.write_bytes(path, ROWS.tobytes())
+            assert np.array_equal(read_rows(path, wanted, 12), ROWS[sorted(numbers)])
+
+
+def test_rows_of_an_object_store_take_few_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    asked: list[tuple[int, int]] = []
+    plain = MemoryFileSystem.cat_file
+
+    def counted(self: MemoryFileSystem, path: str, start: int, end: int) -> bytes:
+        asked.append((start, end))
+        return bytes(plain(self, path, start, end))
+
+    path = f"memory://{tmp_path}/rows"
+    storage.write_bytes(path, ROWS.tobytes())
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", counted)
+    read_rows(path, np.arange(0, 5_000, 7), 12)
+    assert asked == [(0, 12 * 4999)]  # close to each other: one piece, to the last row wanted
+    monkeypatch.setattr(storage, "_REMOTE_GAP", 60)
+    asked.clear()
+    read_rows(path, np.array([0, 5, 11, 400]), 12)
+    assert asked == [(0, 72), (132, 144), (4800, 4812)]
+
+
+def test_rows_beyond_the_end(rows_file: str) -> None:
+    with pytest.raises(BrokenInput, match=r"ends at byte 60000\. Delete it and run again"):
+        read_rows(rows_file, np.array([4_998, 5_000]), 12)
+
+
+def test_rows_of_a_file_that_is_not_there(rows_file: str) -> None:
+    with pytest.raises(BrokenInput, match="no such file"):
+        read_rows(rows_file + "2", np.array([1]), 12)
+    assert read_rows(rows_file + "2", np.array([], dtype=np.uint64), 12).shape == (0, 12)
+
+
+def test_rows_are_read_in_bounded_pieces(tmp_path: Path) -> None:
+    import tracemalloc
+
+    path = written(tmp_path, "rows", bytes(64 << 20))
+    tracemalloc.start()
+    read_rows(path, np.arange(0, 1 << 20, 2), 64)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 48 << 20  # the result is 32 MiB, the numbers are 4
