@@ -197,9 +197,14 @@ def _search(root: str, among: list[Receipt], doc_id: str) -> list[Fate]:
 
 
 def root_totals(root: str) -> tuple[list[SliceTotals], set[str]]:
-    """The totals of every slice of a root, from its receipts, and the SHA-256 of the tokenizers that counted."""
+    """The totals of every slice of a root, from its receipts, and the SHA-256 of the tokenizers that counted.
+
+    What jobs over all slices made of them is not counted again: :mod:`redpajama_data.waterfall` shows it.
+    """
     totals, tokenizers = [], set()
     for note in slices_of(root):
+        if note.kind != "slice":
+            continue
         published = [receipt for receipt in receipts.load_all(root, note.slice) if is_published(receipt)]
         by_source: dict[str, int] = {}
         for receipt in published:

@@ -1,4 +1,5 @@
-"""Shards as input: what the stages over every slice read and write.
+"""Shards as input: which there are, and jobs that look at their records one by one (:mod:`redpajama_data.batches` for
+those that must be faster).
 
 Any JSON lines with a string ``text`` will do: published shards of a run, or files of anybody's making. A shard's slice
 is the name of its folder. Kept records pass byte for byte.
@@ -7,7 +8,7 @@ is the name of its folder. Kept records pass byte for byte.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,28 +17,19 @@ import msgspec
 
 from redpajama_data import receipts, storage
 from redpajama_data.account import is_published, slices_of
+from redpajama_data.batches import Batch, counted_batches, publishing
 from redpajama_data.document import Drop
-from redpajama_data.errors import BrokenInput, UsageError
+from redpajama_data.errors import UsageError
 from redpajama_data.fingerprint import ModelFile
-from redpajama_data.pipeline import BATCH_CHARACTERS, BATCH_DOCUMENTS, MALFORMED_MIN
 from redpajama_data.receipts import RUN
-from redpajama_data.shards import MAX_LINE, to_json
+from redpajama_data.shards import to_json
 from redpajama_data.stages import Plan, Planned, RunSettings, Stage, Work, task_name
 from redpajama_data.storage import RawFile
-from redpajama_data.streams import TooLong, iter_lines
 from redpajama_data.tasks import TaskContext
-from redpajama_data.tokens import tokenizer_for
 
 PATTERNS = ("*.jsonl", "*.jsonl.zst", "*.jsonl.gz", "*.json.gz")
 _RANK = re.compile(r"^\d{5,}-")  # what a run has put before a shard's name
-
-
-class _Line(msgspec.Struct):
-    text: str
-    meta: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-_decode_line = msgspec.json.Decoder(_Line).decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 @dataclass(slots=True)
@@ -133,86 +125,21 @@ def _plan_shards(plan: Plan, *, work: Callable[[RawFile, str], Work]) -> list[Pl
 # ---------------------------------------------------------------------------------------------------- reading, writing
 
 
-def read_shard(context: TaskContext, path: str, *, max_malformed: float) -> Iterator[Record]:
-    """The records of a shard in order; a line that is no JSON object with a string ``text`` goes to the ledger.
-
-    ``receipt.read`` counts every line. Raises :class:`BrokenInput` at the end when more than ``max_malformed`` of them
-    are malformed; a shard that breaks off keeps what came before, as raw files do.
-    """
-    lines = enumerate(iter_lines(path, max_bytes=MAX_LINE))
-    receipt, malformed = context.receipt, 0
-    while True:
-        try:
-            n, line = next(lines, (0, None))
-        except BrokenInput as error:
-            n = receipt.read
-            receipt.read += 1
-            receipt.broken = f"{error.message} ({error.place})" if error.place else error.message
-            context.drop(f"{path}#{n}", Drop("broken_input", error.place or error.message))
-            break
-        if line is None:
-            break
-        receipt.read += 1
-        if isinstance(line, TooLong):
-            context.drop(f"{path}#{n}", Drop("max_record_bytes", line.length, MAX_LINE))
-            continue
-        try:
-            found = _decode_line(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            malformed += 1
-            context.drop(f"{path}#{n}", Drop("malformed", f"line {n + 1}: {error}", "a JSON object with a text"))
-            continue
-        yield Record(n, line, found.text, found.meta)
-    if malformed >= MALFORMED_MIN and malformed > max_malformed * receipt.read:
-        raise BrokenInput(
-            f"{path}: {malformed} of {receipt.read} lines are malformed, more than {max_malformed:.0%}. "
-            "Expected JSON lines with a string in 'text'.",
-        )
+def records_of(batch: Batch) -> list[Record]:
+    """The records of a batch, one by one."""
+    return list(map(Record, batch.n, batch.lines, batch.texts, batch.metas))
 
 
 def with_meta(record: Record, added: dict[str, Any]) -> Record:
-    """The record with fields added to its ``meta`` (after those that are there; equal names are replaced)."""
-    whole = msgspec.json.decode(record.line)
-    whole["meta"] = {**record.meta(), **added}
-    return replace(record, line=to_json(whole))
-
-
-def with_text(record: Record, text: str) -> Record:
-    """The record with another text; its other fields and their order stay."""
-    whole = msgspec.json.decode(record.line)
-    whole["text"] = text
-    return replace(record, line=to_json(whole), text=text)
-
-
-def publish_records(
-    context: TaskContext, records: Iterable[Record], *, path: str, name: str, tokenizer: ModelFile
-) -> None:
-    """Write what a job keeps of the shard ``path`` to ``ROOT/<job>/<name>.jsonl.zst``, count its tokens, and note the
-    ids beside it for ``rpj explain``."""
-    receipt = context.receipt
-    receipt.tokenizer = tokenizer.sha256
-    count = tokenizer_for(tokenizer).count
-    texts: list[str] = []
-    size = 0
-    with context.published(name) as out, context.lines(f"ids:{name}", "ids.zst") as ids:
-        for record in records:
-            out.write(record.line)
-            ids.write(f"{path}#{record.n}".encode())
-            texts.append(record.text)
-            size += len(record.text)
-            if len(texts) >= BATCH_DOCUMENTS or size >= BATCH_CHARACTERS:
-                receipt.tokens += sum(count(texts))
-                _measure(context, texts)
-                texts, size = [], 0
-        receipt.tokens += sum(count(texts))
-        _measure(context, texts)
-    receipt.kept += out.records
-
-
-def _measure(context: TaskContext, texts: list[str]) -> None:
-    receipt = context.receipt
-    receipt.characters += sum(map(len, texts))
-    receipt.bytes += sum(len(text) if text.isascii() else len(text.encode()) for text in texts)
+    """The record with fields added to its ``meta`` (after those that are there; equal names are replaced). All other
+    values keep their bytes; a ``meta`` that is no object is replaced."""
+    whole = _decode_fields(record.line)
+    try:
+        meta = _decode_fields(record.raw_meta)
+    except msgspec.DecodeError:
+        meta = {}
+    raw_meta = msgspec.Raw(to_json({**meta, **added}))
+    return replace(record, line=to_json({**whole, "meta": raw_meta}), raw_meta=raw_meta)
 
 
 # ---------------------------------------------------------------------------------------------------- one-pass jobs
@@ -226,30 +153,16 @@ def pass_work(
 ) -> None:
     """Read a shard, run ``step`` on its records in batches, publish what stays."""
 
-    def kept() -> Iterator[Record]:
-        for batch in batches(read_shard(context, path, max_malformed=max_malformed)):
-            for record, result in zip(batch, step(batch), strict=True):
+    with publishing(context, path=path, name=name, tokenizer=tokenizer) as put:
+        for batch in counted_batches(context, path, max_malformed=max_malformed):
+            kept: list[Record] = []
+            records = records_of(batch)
+            for record, result in zip(records, step(records), strict=True):
                 if isinstance(result, Drop):
-                    context.drop(f"{path}#{record.n}", result)
+                    context.drop(f"{path}#{record.n}", result, text=record.text)
                 else:
-                    yield result
-
-    publish_records(context, kept(), path=path, name=name, tokenizer=tokenizer)
-
-
-def batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """Records in lists of at most :data:`BATCH_DOCUMENTS`, or :data:`BATCH_CHARACTERS` of text, so that long ones do
-    not add up."""
-    batch: list[Record] = []
-    size = 0
-    for record in records:
-        batch.append(record)
-        size += len(record.text)
-        if len(batch) >= BATCH_DOCUMENTS or size >= BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+                    kept.append(result)
+            put([record.n for record in kept], [record.line for record in kept], [record.text for record in kept])
 
 
 def pass_stage(name: str, *, step: RecordStep, run: RunSettings) -> Stage:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import posixpath
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -12,7 +14,7 @@ from redpajama_data import receipts, storage
 from redpajama_data.config import SliceSettings
 from redpajama_data.errors import UsageError
 from redpajama_data.executors import Executor
-from redpajama_data.fingerprint import lineage
+from redpajama_data.fingerprint import ModelFile, lineage, models_of
 from redpajama_data.progress import StageProgress
 from redpajama_data.receipts import RUN, Output, Quarantine, Receipt
 from redpajama_data.shards import read_names
@@ -26,7 +28,8 @@ ENGINE_REVISION = 1  # raised when a change of the engine changes the bytes of i
 
 class RunNote(msgspec.Struct):
     """What a run is of, for those who read its root: stages in order, how many raw files, how many the whole source
-    has. ``kind`` as in :class:`~redpajama_data.stages.Slice`."""
+    has. ``kind`` as in :class:`~redpajama_data.stages.Slice`; ``settings`` without the inputs; ``models`` (base name,
+    SHA-256) are those that the tasks of the last finished run were bound to."""
 
     slice: str
     revision: int
@@ -34,6 +37,8 @@ class RunNote(msgspec.Struct):
     inputs: int
     source_shards: int | None
     kind: Kind = "slice"
+    settings: dict[str, Any] = {}
+    models: list[tuple[str, str]] = []
 
 
 @dataclass
@@ -99,10 +104,18 @@ def run_slice(
         _refuse_fewer_inputs(part, inputs, place.root, storage.join(place.root, inputs_file.path))
     _remove_unfinished(place.root, part)
     note = RunNote(
-        part.name, part.revision, [stage.name for stage in stages], len(inputs), settings.source_shards, part.kind
+        part.name,
+        part.revision,
+        [stage.name for stage in stages],
+        len(inputs),
+        settings.source_shards,
+        part.kind,
+        settings.model_dump(mode="json", exclude={"input"}),
     )
+    note_path = storage.join(place.root, RUN, part.name, NOTE)
     _write_if_changed(storage.join(place.root, inputs_file.path), names)
-    _write_if_changed(storage.join(place.root, RUN, part.name, NOTE), msgspec.json.encode(note) + b"\n")
+    _write_if_changed(note_path, _encoded(note, _models_before(note_path)))
+    models: set[ModelFile] = set()
     for stage in stages:
         result.receipts[stage.name] = []
         if any(entry.stage in stage.whole for entry in result.quarantined) or result.left_out & {*stage.reads}:
@@ -110,10 +123,25 @@ def run_slice(
             continue
         known = {name: result.receipts[name] for name in stage.reads}
         planned = stage.plan(Plan(inputs, inputs_file, place.memory, known))
+        models |= {model for piece in planned for model in models_of(piece.work)}
         tasks = [_task(part, stage, rank, piece) for rank, piece in enumerate(planned)]
         _run_stage(part, stage, tasks, executor, place, progress, result)
+    _write_if_changed(note_path, _encoded(note, [(posixpath.basename(m.path), m.sha256) for m in models]))
     _remove_stale(place.root, part, stages, result)
     return result
+
+
+def _encoded(note: RunNote, models: Iterable[tuple[str, str]]) -> bytes:
+    return msgspec.json.encode(msgspec.structs.replace(note, models=sorted(set(models)))) + b"\n"
+
+
+def _models_before(note_path: str) -> list[tuple[str, str]]:
+    """The models of the run before, so that a note is not written twice when nothing has changed."""
+    data = storage.read_bytes(note_path)
+    try:
+        return msgspec.json.decode(data, type=RunNote).models if data else []
+    except msgspec.DecodeError:
+        return []
 
 
 def _refuse_fewer_inputs(part: Slice, inputs: Sequence[RawFile], root: str, before: str) -> None:

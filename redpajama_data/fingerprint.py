@@ -54,6 +54,22 @@ def describe(value: Any) -> Any:
     raise TypeError(f"{type(value).__qualname__} has no fingerprint: bind plain data, functions or model files")
 
 
+def models_of(work: Any) -> set[ModelFile]:
+    """The models that a work function has bound, at any depth of what :func:`describe` describes."""
+    if isinstance(work, ModelFile):
+        return {work}
+    parts: list[Any] = []
+    if isinstance(work, functools.partial):
+        parts = [work.func, *work.args, *work.keywords.values()]
+    elif isinstance(work, Mapping):
+        parts = [*work.keys(), *work.values()]
+    elif isinstance(work, set | frozenset | list | tuple):
+        parts = list(work)
+    elif dataclasses.is_dataclass(work) and not isinstance(work, type):
+        parts = [getattr(work, f.name) for f in dataclasses.fields(work)]
+    return set().union(*map(models_of, parts))
+
+
 def lineage(*parts: Any) -> str:
     """SHA-256 (hex) over the descriptions of ``parts``."""
     return hashlib.sha256(msgspec.json.encode([describe(part) for part in parts], order="deterministic")).hexdigest()

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import click
 from tqdm import tqdm
 
-from redpajama_data import models, storage
+from redpajama_data import against_table, models, storage, waterfall_table
 from redpajama_data.account import Fate, SliceStatus, root_totals
+from redpajama_data.against import REFERENCES, Gap, explain_gaps
 from redpajama_data.config import SliceSettings
 from redpajama_data.engine import SliceRun, list_inputs
 from redpajama_data.errors import UsageError
@@ -23,6 +24,7 @@ from redpajama_data.stages import Slice
 from redpajama_data.tokens import load_tokenizer
 from redpajama_data.totals import SliceTotals, amount, check, count_files, parse_percent
 from redpajama_data.totals_table import render, summary
+from redpajama_data.waterfall import waterfalls
 
 JSONL = ("*.jsonl", "*.jsonl.zst", "*.jsonl.gz", "*.json.gz")
 DEFAULT_TOKENIZER = "gpt-neox-20b"
@@ -43,30 +45,43 @@ def _wrapped(text: str, indent: str) -> str:
     return textwrap.fill(text, 100, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)
 
 
-def print_report(report: RunReport, *, as_json: bool) -> None:
-    """Print what a run did; what was left out comes last, with the next action."""
+def print_report(report: RunReport, *, as_json: bool, more: Mapping[str, Any] | None = None) -> None:
+    """Print what a run did, slice by slice, the waterfalls of those slices, and the totals of the root; what was left
+    out is on standard error, with the next action. ``more`` is what else the JSON has."""
     totals, counted_by = count([report.root], None)
+    names = {part.slice for part in report.slices}
+    falls = [each for each in waterfalls(report.root) if each.slice in names or names & {job for job, *_ in each.jobs}]
+    if not any(each.slice in names for each in falls):  # jobs alone: not what other jobs did in this root before
+        falls = [replace(each, rows=[], jobs=[job for job in each.jobs if job[0] in names]) for each in falls]
     if as_json:
         plain = [_plain(part) for part in report.slices]
         shown = {"root": report.root, "exit_code": report.exit_code(), "slices": plain}
-        echo_json({**shown, "totals": summary(totals, counted_by)})
+        echo_json(
+            {**shown, **(more or {}), "waterfalls": waterfall_table.plain(falls), "totals": summary(totals, counted_by)}
+        )
         return
+    raw = {each.slice: each.rows[0].documents for each in falls if each.rows}
+    in_falls = {*raw, *(job for each in falls for job, *_ in each.jobs)}
     for part in report.slices:
         kept, tokens = _published(part)
         dropped = sum_drops(part.all_receipts())
-        read = kept + sum(dropped.values())
+        read = raw.get(part.slice, kept + sum(dropped.values()))
         click.echo(
             f"{part.slice}: {read:,} records read, {kept:,} documents published, {tokens:,} tokens"
             f" ({part.done_now} tasks done, {part.skipped} were done before)"
         )
-        click.echo(_wrapped(f"dropped: {drops_line(dropped)}", "  "))
+        if part.slice not in in_falls and dropped:
+            click.echo(_wrapped(f"dropped: {drops_line(dropped)}", "  "))
         for receipt in part.broken():
             click.echo(f"  broken: {receipt.broken}", err=True)
         for entry in part.quarantined:
             click.echo(f"  quarantined: {entry.stage}/{entry.task}: {entry.reason}", err=True)
         for stage in sorted(part.left_out):
             click.echo(f"  left out: {stage} needs all of what is quarantined. Mend it, then run again.", err=True)
-    click.echo("\n" + render(totals, counted_by))
+    if falls:
+        click.echo("\n" + waterfall_table.render(falls))
+    if totals:
+        click.echo("\n" + render(totals, counted_by))
 
 
 def _published(part: SliceRun) -> tuple[int, int]:
@@ -174,12 +189,17 @@ def skip_without_input(
 # ---------------------------------------------------------------------------------------------- totals, models
 
 
+def is_root(places: Sequence[str]) -> bool:
+    """True for one place that is the root of a run."""
+    return len(places) == 1 and bool(storage.find(storage.join(places[0], RUN)))
+
+
 def count(places: Sequence[str], tokenizer: str | None) -> tuple[list[SliceTotals], str]:
     """Totals of a root (from its receipts, unless another ``tokenizer`` is named) or of files, and what counted them.
 
     Raises :class:`UsageError` when roots and files are mixed.
     """
-    if len(places) == 1 and storage.find(storage.join(places[0], RUN)):
+    if is_root(places):
         totals, by = root_totals(places[0])
         if tokenizer is None or by == {load_tokenizer(tokenizer).sha256}:
             return totals, ", ".join(_tokenizer_name(sha256) for sha256 in sorted(by)) or "nothing"
@@ -212,14 +232,43 @@ def _tokenizer_name(sha256: str) -> str:
     return known[0] if known else f"the tokenizer with SHA-256 {sha256[:16]}"
 
 
-def print_totals(totals: Sequence[SliceTotals], tokenizer: str, tolerance: str | None, *, as_json: bool) -> list[str]:
+def print_totals(
+    totals: Sequence[SliceTotals],
+    tokenizer: str,
+    tolerance: str | None,
+    *,
+    as_json: bool,
+    places: Sequence[str] = (),
+    recounted_with: str | None = None,
+    against: str | None = None,
+) -> list[str]:
     """Print totals beside the published ones; with ``tolerance`` ("5%") check them. Returns what is off, a sentence
-    each."""
+    each.
+
+    When ``places`` are a root, its waterfalls come first; ``against`` (redpajama-1t or llama) then adds why each slice
+    differs from the published total. ``recounted_with`` names the tokenizer when it is not that of the receipts.
+    Raises :class:`UsageError` for ``against`` without a root.
+    """
     failures = check(totals, parse_percent(tolerance)) if tolerance is not None else []
+    root = places[0] if is_root(places) else None
+    falls = waterfalls(root) if root is not None else []
+    gaps: list[Gap] = []
+    if against is not None:
+        if root is None:
+            raise UsageError("--against needs the root of a run: what was left out is in its receipts, not in files.")
+        by = {load_tokenizer(recounted_with).sha256} if recounted_with else root_totals(root)[1]
+        gaps = explain_gaps(root, totals, by, REFERENCES[against])
     if as_json:
-        echo_json({**summary(totals, tokenizer), "failures": failures})
+        shown = {**summary(totals, tokenizer), "waterfalls": waterfall_table.plain(falls), "failures": failures}
+        if against is not None:
+            shown["against"] = against_table.plain(gaps, REFERENCES[against])
+        echo_json(shown)
     else:
+        if falls:
+            click.echo(waterfall_table.render(falls) + "\n")
         click.echo(render(totals, tokenizer))
+        if against is not None:
+            click.echo("\n" + against_table.render(gaps, REFERENCES[against]))
         for failure in failures:
             click.echo(f"check failed: {failure}", err=True)
     return failures

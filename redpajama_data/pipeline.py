@@ -9,6 +9,7 @@ from functools import partial
 
 from redpajama_data import dedup
 from redpajama_data.document import BatchStep, Document, Drop, Reader, Rejected, Step
+from redpajama_data.drop_sample import Text, utf8_length
 from redpajama_data.errors import BrokenInput, RpjError
 from redpajama_data.fingerprint import ModelFile
 from redpajama_data.receipts import Output
@@ -33,6 +34,12 @@ class Batched:
 
 Steps = Sequence[Step | Batched]
 Numbered = Iterator[tuple[int, Document]]
+TextOf = Callable[[Document], Text]
+
+
+def text_of(doc: Document) -> Text:
+    """The text of a document. A slice whose documents get theirs only from the steps has a function of its own."""
+    return doc.text
 
 
 def run_steps_on(batch: list[Document], steps: Steps) -> list[Document | Drop]:
@@ -62,7 +69,9 @@ def _name(step: Step) -> str:
     return str(getattr(step.func if isinstance(step, partial) else step, "__name__", step))
 
 
-def read_records(context: TaskContext, path: str, reader: Reader, max_malformed: float) -> Numbered:
+def read_records(
+    context: TaskContext, path: str, reader: Reader, max_malformed: float, text_of: TextOf = text_of
+) -> Numbered:
     """The documents of a raw file, numbered by their place among all its records; rejected ones go to the ledger.
 
     A file that breaks off keeps what came before; the receipt says where and why, and the ledger has an entry for the
@@ -74,16 +83,17 @@ def read_records(context: TaskContext, path: str, reader: Reader, max_malformed:
         try:
             record = next(records, None)
         except BrokenInput as error:
-            receipt.read += 1
+            context.count_read()
             receipt.broken = f"{error.message} ({error.place})" if error.place else error.message
             context.drop(f"{path}#{n}", Drop("broken_input", error.place or error.message))
             break
         if record is None:
             break
-        receipt.read += 1
         if isinstance(record, Rejected):
+            context.count_read()
             context.drop(record.id, record.drop)
         else:
+            context.count_read(text_of(record))
             yield n, record
         n += 1
     malformed = sum(receipt.dropped.get(rule, 0) for rule in MALFORMED)
@@ -94,17 +104,20 @@ def read_records(context: TaskContext, path: str, reader: Reader, max_malformed:
         )
 
 
-def through(context: TaskContext, documents: Numbered, steps: Steps) -> Numbered:
+def through(context: TaskContext, documents: Numbered, steps: Steps, text_of: TextOf = text_of) -> Numbered:
     """Send documents through steps in batches; drops go to the ledger in record order, the rest comes out."""
+    if not steps:
+        yield from documents
+        return
     numbers: list[int] = []
     batch: list[Document] = []
     size = 0
 
     def run() -> Numbered:
-        ids = [doc.id for doc in batch]
-        for n, doc_id, result in zip(numbers, ids, run_steps_on(batch, steps), strict=True):
+        before = [(doc.id, text_of(doc)) for doc in batch]  # a step may change a document in place
+        for n, (doc_id, text), result in zip(numbers, before, run_steps_on(batch, steps), strict=True):
             if isinstance(result, Drop):
-                context.drop(doc_id, result)
+                context.drop(doc_id, result, text=text)
             else:
                 yield n, result
 
@@ -120,19 +133,22 @@ def through(context: TaskContext, documents: Numbered, steps: Steps) -> Numbered
 
 def store(context: TaskContext, documents: Numbered, key: Callable[[Document], bytes] | None = None) -> None:
     """Write documents to this task's intermediate shard, and with ``key`` their 16-byte dedup keys beside it."""
+    receipt = context.receipt
     with context.lines("shard") as out:
         if key is None:
             for n, doc in documents:
+                receipt.bytes += utf8_length(doc.text)
                 out.write(stored_line(n, doc))
         else:
             with context.file("keys", "keys") as file:
                 keys = dedup.KeyWriter(file)
                 for n, doc in documents:
+                    receipt.bytes += utf8_length(doc.text)
                     keys.add(key(doc), n)
                     out.write(stored_line(n, doc))
                 keys.close()
             context.records("keys", keys.count)
-    context.receipt.kept = out.records
+    receipt.kept = out.records
 
 
 def publish(context: TaskContext, documents: Numbered, tokenizer: ModelFile, name: str | None = None) -> None:
@@ -141,14 +157,15 @@ def publish(context: TaskContext, documents: Numbered, tokenizer: ModelFile, nam
     receipt = context.receipt
     receipt.tokenizer = tokenizer.sha256
     counted = through(context, documents, [encodable, Batched(partial(count_tokens, tokenizer=tokenizer))])
+    text_bytes = tokens = 0
     with context.published(name) as out, context.lines("ids" if name is None else f"ids:{name}", _ids(name)) as ids:
         for _, doc in counted:
             out.write(published_line(doc))
             ids.write(doc.id.encode())
-            text = doc.text
-            receipt.characters += len(text)
-            receipt.bytes += len(text) if text.isascii() else len(text.encode())
-            receipt.tokens += doc.work["tokens"]
+            receipt.characters += len(doc.text)
+            text_bytes += doc.work["bytes"]
+            tokens += doc.work["tokens"]
+    context.texts("published" if name is None else f"published:{name}", text_bytes=text_bytes, tokens=tokens)
     receipt.kept += out.records
 
 
@@ -157,12 +174,12 @@ def _ids(name: str | None) -> str | None:
 
 
 def encodable(doc: Document) -> Document | Drop:
-    """A text with a lone surrogate has no UTF-8 form and cannot be published."""
-    if not doc.text.isascii():
-        try:
-            doc.text.encode()
-        except UnicodeEncodeError as error:
-            return Drop("encodable", f"U+{ord(doc.text[error.start]):04X} at character {error.start}")
+    """A text with a lone surrogate has no UTF-8 form and cannot be published. Puts the size of the others, in bytes of
+    UTF-8, into ``work["bytes"]``."""
+    try:
+        doc.work["bytes"] = len(doc.text) if doc.text.isascii() else len(doc.text.encode())
+    except UnicodeEncodeError as error:
+        return Drop("encodable", f"U+{ord(doc.text[error.start]):04X} at character {error.start}")
     return doc
 
 
@@ -222,10 +239,10 @@ def apply_verdicts(context: TaskContext, shard: str, *, rank: int, inputs: str, 
     verdict = next(found, None)
     names: list[str] = []  # read only when there is a duplicate to name
     for n, doc in read_stored(context.upstream(shard)):
-        context.receipt.read += 1
+        context.count_read(doc.text)
         if verdict is not None and verdict[0] == n:
             names = names or read_names(context.upstream(inputs))
-            context.drop(doc.id, Drop("duplicate", f"{names[verdict[1]]}#{verdict[2]}"))
+            context.drop(doc.id, Drop("duplicate", f"{names[verdict[1]]}#{verdict[2]}"), text=doc.text)
             verdict = next(found, None)
         else:
             yield n, doc

@@ -12,22 +12,39 @@ from redpajama_data import storage
 RUN = "_run"  # everything of a root that is not a published shard lies below ROOT/_run
 
 
-class Output(msgspec.Struct, frozen=True):
-    """A file that a task wrote. ``path`` is relative to the root; ``records`` counts its lines or rows."""
+class Output(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file that a task wrote. ``path`` is relative to the root; ``records`` counts its lines or rows.
+
+    ``text_bytes`` (UTF-8) and ``tokens`` are those of the texts of a published shard.
+    """
 
     path: str
     bytes: int
     sha256: str
     records: int
+    text_bytes: int = 0
+    tokens: int = 0
+
+
+class Sample(msgspec.Struct, array_like=True):
+    """Some of the texts that a rule dropped in a task (see :mod:`redpajama_data.drop_sample`): how many, their bytes
+    (UTF-8) and tokens."""
+
+    documents: int = 0
+    bytes: int = 0
+    tokens: int = 0
 
 
 class Receipt(msgspec.Struct):
     """One finished task. ``read == kept + sum(dropped.values())``, always.
 
-    ``bytes`` (UTF-8), ``characters`` and ``tokens`` are those of the texts of a published shard; ``raw_bytes`` is the
-    size of the raw file read. ``broken`` is the reason why a raw file could not be read to its end. ``notes`` is what
-    a stage tells the stages that read it, ``rank`` the task's place in its stage. No times and no host names: equal
-    work gives equal receipts.
+    ``read_bytes``, ``bytes`` and ``dropped_bytes`` are UTF-8 bytes of texts: of those read, of those kept, and of those
+    that each rule dropped, as they were when they came to the steps; steps that change texts make up the difference. A
+    record that never became a document has no text. ``characters`` and ``tokens`` are those of the texts of a published
+    shard, counted by ``tokenizer``; ``samples`` estimate the tokens of what each rule dropped, counted by
+    ``sample_tokenizer`` ("" when nothing counted). ``raw_bytes`` is the size of the raw file read. ``broken`` is the
+    reason why a raw file could not be read to its end. ``notes`` is what a stage tells the stages that read it,
+    ``rank`` the task's place in its stage. No times and no host names: equal work gives equal receipts.
     """
 
     slice: str
@@ -40,7 +57,11 @@ class Receipt(msgspec.Struct):
     read: int = 0
     kept: int = 0
     dropped: dict[str, int] = {}
+    dropped_bytes: dict[str, int] = {}
+    samples: dict[str, Sample] = {}
+    sample_tokenizer: str = ""
     raw_bytes: int = 0
+    read_bytes: int = 0
     bytes: int = 0
     characters: int = 0
     tokens: int = 0

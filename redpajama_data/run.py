@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from redpajama_data import manifest
 from redpajama_data.config import RunConfig, SliceSettings
 from redpajama_data.corpus import list_shards, root_shards
 from redpajama_data.engine import SliceRun, list_inputs, run_slice
@@ -54,12 +55,13 @@ def run(
     report = RunReport(config.root)
     corpus: str | None = None  # the job whose shards the next one reads; None: those of the slices
     with hold(config.root), open_executor(config.executor, workers=workers, address=config.address) as executor:
-        place = Workplace(config.root, config.memory // executor.workers, config.zstd_level)
+        place = Workplace(config.root, config.memory // executor.workers, config.zstd_level, shared.tokenizer)
         for (part, settings), files in zip(parts, inputs, strict=True):
             progress = partial(StageProgress, quiet=quiet)
             found = root_shards(config.root, corpus) if files is None else files
             report.slices.append(run_slice(part, settings, shared, found, executor, place, progress, prune=prune))
             corpus = part.name if part.kind == "corpus" else corpus
+        manifest.write(config.root)
     return report
 
 

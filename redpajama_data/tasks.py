@@ -8,9 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import msgspec
+
 from redpajama_data import receipts, storage
 from redpajama_data.document import Drop
+from redpajama_data.drop_sample import DropSample, Text, utf8_length
 from redpajama_data.errors import BrokenInput, MissingModel, StorageError, UsageError
+from redpajama_data.fingerprint import ModelFile
 from redpajama_data.receipts import Output, Quarantine, Receipt
 from redpajama_data.shards import LineWriter, to_json
 
@@ -40,12 +44,13 @@ class Task:
 class Workplace:
     """What every task of a run shares: where it writes, and its limits. Nothing here may change a byte of a result.
 
-    ``memory`` is bytes per task.
+    ``memory`` is bytes per task. ``tokenizer`` counts the samples of dropped texts (estimates, no results).
     """
 
     root: str
     memory: int
     published_level: int = 3
+    tokenizer: ModelFile | None = None
 
 
 @dataclass
@@ -56,6 +61,7 @@ class TaskContext:
     place: Workplace
     receipt: Receipt
     _ledger: LineWriter | None = None
+    _sample: DropSample = field(default_factory=DropSample)
     _stack: contextlib.ExitStack[bool | None] = field(default_factory=contextlib.ExitStack)
 
     @property
@@ -67,13 +73,33 @@ class TaskContext:
         """The full path of a file of this root, from the relative one in a receipt."""
         return storage.join(self.place.root, path)
 
-    def drop(self, doc_id: str, drop: Drop, *, detail: dict[str, Any] | None = None) -> None:
-        """Write one record's drop to the ledger and count it. ``detail`` is what else a user may want to know of it."""
+    def count_read(self, text: Text | None = None) -> None:
+        """Count one record read, and the bytes of its text as it comes to this task; None for one without a text."""
+        self.receipt.read += 1
+        if text is not None:
+            self.receipt.read_bytes += utf8_length(text)
+
+    def drop(self, doc_id: str, drop: Drop, *, text: Text | None = None, detail: dict[str, Any] | None = None) -> None:
+        """Write one record's drop to the ledger and count it. ``detail`` is what else a user may want to know of it.
+
+        ``text`` is the record's as it came to the steps: its bytes are counted, its tokens by sample. None for a record
+        that never became a document.
+        """
         if self._ledger is None:
             self._ledger = self._stack.enter_context(self.lines("drops"))
         entry = {"id": doc_id, "rule": drop.rule, "measured": drop.measured, "limit": drop.limit, **(detail or {})}
         self._ledger.write(to_json(entry))
         self.receipt.dropped[drop.rule] = self.receipt.dropped.get(drop.rule, 0) + 1
+        if text is not None:
+            dropped = self.receipt.dropped_bytes
+            dropped[drop.rule] = dropped.get(drop.rule, 0) + utf8_length(text)
+            self._sample.add(drop.rule, doc_id, text)
+
+    def count_sample(self) -> None:
+        """Enter the samples of dropped texts in the receipt; the last of a task."""
+        self.receipt.samples = self._sample.count(self.place.tokenizer)
+        if self.receipt.samples and self.place.tokenizer is not None:
+            self.receipt.sample_tokenizer = self.place.tokenizer.sha256
 
     @contextlib.contextmanager
     def file(self, role: str, ending: str) -> Iterator[storage.WholeFile]:
@@ -88,8 +114,14 @@ class TaskContext:
 
     def records(self, role: str, count: int) -> None:
         """Enter how many records the file of ``role`` holds."""
+        self.receipt.outputs[role] = msgspec.structs.replace(self.receipt.outputs[role], records=count)
+
+    def texts(self, role: str, *, text_bytes: int, tokens: int) -> None:
+        """Enter the bytes and tokens of the texts of a published shard, and add them to those of the receipt."""
         out = self.receipt.outputs[role]
-        self.receipt.outputs[role] = Output(out.path, out.bytes, out.sha256, count)
+        self.receipt.outputs[role] = msgspec.structs.replace(out, text_bytes=text_bytes, tokens=tokens)
+        self.receipt.bytes += text_bytes
+        self.receipt.tokens += tokens
 
     @contextlib.contextmanager
     def lines(self, role: str, ending: str | None = None) -> Iterator[LineWriter]:
@@ -102,7 +134,8 @@ class TaskContext:
 
     @contextlib.contextmanager
     def published(self, name: str | None = None) -> Iterator[LineWriter]:
-        """The published shard of this task, ``ROOT/<slice>/<name or task>.jsonl.zst``."""
+        """The published shard of this task, ``ROOT/<slice>/<name or task>.jsonl.zst``; :meth:`texts` then tells the
+        receipt of its texts."""
         relative = f"{self.task.slice}/{name or self.task.name}.jsonl.zst"
         with storage.whole_file(self.upstream(relative)) as file:
             writer = LineWriter(cast(Any, file), self.place.published_level)
@@ -139,6 +172,7 @@ def run_task(task: Task, place: Workplace) -> Done | Failed:
     try:
         with context._stack:  # an error leaves through it, so that no half ledger appears
             task.work(context)
+        context.count_sample()
         if not receipt.balanced():
             raise AssertionError(f"read {receipt.read} != kept {receipt.kept} + dropped {receipt.dropped}")
         receipts.save(place.root, receipt)

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from filters import language, latex, latex_macros
 from redpajama_data.config import Size, SliceSettings
-from redpajama_data.document import Reader
+from redpajama_data.document import Document, Reader
 from redpajama_data.fingerprint import ModelFile
 from redpajama_data.models import resolve
 from redpajama_data.pipeline import Numbered, Steps, publish, read_records, through
@@ -39,14 +39,19 @@ def publish_papers(
     context: TaskContext, *, path: str, reader: Reader, steps: Steps, max_malformed: float, tokenizer: ModelFile
 ) -> None:
     """Work of one bulk tar: as :func:`redpajama_data.pipeline.publish_work`, but no two papers are held as sources."""
-    papers = _one_by_one(context, read_records(context, path, reader, max_malformed), steps)
+    papers = _one_by_one(context, read_records(context, path, reader, max_malformed, sources_of), steps)
     publish(context, papers, tokenizer)
 
 
 def _one_by_one(context: TaskContext, papers: Numbered, steps: Steps) -> Numbered:
     # A paper's sources may be 64 MB, and its text is still empty: a batch of 256 would be taken for a small one.
     for paper in papers:
-        yield from through(context, iter([paper]), steps)
+        yield from through(context, iter([paper]), steps, sources_of)
+
+
+def sources_of(paper: Document) -> bytes:
+    """What a paper has in place of a text until the sources are joined."""
+    return b"".join(paper.work["sources"])
 
 
 def stages(settings: ArxivSettings, run: RunSettings) -> list[Stage]:

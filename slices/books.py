@@ -25,6 +25,7 @@ from filters.simhash import record_simhash, smallest_id_within
 from redpajama_data.buckets import BucketFile, BucketWriter
 from redpajama_data.config import SliceSettings
 from redpajama_data.document import Document, Drop
+from redpajama_data.drop_sample import utf8_length
 from redpajama_data.fingerprint import ModelFile
 from redpajama_data.pipeline import Numbered, publish, read_records, through
 from redpajama_data.shards import read_names, read_stored, stored_line
@@ -76,6 +77,7 @@ def hash_books(context: TaskContext, *, shelf: Shelf, max_malformed: float) -> N
     documents = through(context, read(context, shelf, max_malformed), [record_simhash])
     with context.lines("shard") as out, context.file("hashes", "hashes") as hashes:
         for n, doc in documents:
+            context.receipt.bytes += utf8_length(doc.text)
             hashes.write(n.to_bytes(8, "little") + doc.work.pop("simhash").to_bytes(8, "little"))
             out.write(stored_line(n, doc))
     context.records("hashes", out.records)
@@ -207,13 +209,14 @@ def publish_books(
 
     def stay() -> Iterator[tuple[int, Document]]:
         for n, doc in read_stored(context.upstream(shard)):
-            context.receipt.read += 1
+            context.count_read(doc.text)
             if lost := ids.lost(n):
-                context.drop(doc.id, lost)
+                context.drop(doc.id, lost, text=doc.text)
             elif n in falls:
                 (kept, kept_n), by = falls[n]
                 detail = None if by == (rank, n) else {"decided_by": raw_id(places[by[0]], by[1])}
-                context.drop(doc.id, Drop("near_duplicate_book", raw_id(places[kept], kept_n), distance), detail=detail)
+                copy_of = Drop("near_duplicate_book", raw_id(places[kept], kept_n), distance)
+                context.drop(doc.id, copy_of, text=doc.text, detail=detail)
             else:
                 yield n, doc
 

@@ -18,6 +18,7 @@ from filters import ccnet
 from filters.ccnet_lines import Hashes, LineSets, duplicated_lines, line_hashes, line_sets, lines_of
 from redpajama_data.buckets import BucketFile, BucketWriter
 from redpajama_data.document import Document
+from redpajama_data.drop_sample import utf8_length
 from redpajama_data.errors import BrokenInput, UsageError
 from redpajama_data.pipeline import MALFORMED, MALFORMED_MIN, Numbered, read_records, through
 from redpajama_data.receipts import Receipt
@@ -152,6 +153,7 @@ def _take_broken(receipt: Receipt) -> str | None:
 def _counted(receipt: Receipt, documents: Numbered) -> Iterator[Document]:
     for _, doc in documents:
         receipt.kept += 1
+        receipt.bytes += utf8_length(doc.text)
         yield doc
 
 

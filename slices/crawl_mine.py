@@ -17,6 +17,7 @@ from filters import ccnet
 from filters.ccnet_lines import Hashes, remove_duplicated_lines
 from redpajama_data.buckets import BucketFile
 from redpajama_data.document import Document, Drop
+from redpajama_data.drop_sample import utf8_length
 from redpajama_data.errors import BrokenInput
 from redpajama_data.pipeline import Numbered, Steps, through
 from redpajama_data.receipts import Output
@@ -127,7 +128,7 @@ def _pages_again(context: TaskContext, paths: Sequence[str], segments: Sequence[
         with contextlib.suppress(BrokenInput):
             for record in read_wet(path, segment=segment):
                 if isinstance(record, Document) and isinstance(ccnet.min_length(record, limit=min_length), Document):
-                    context.receipt.read += 1
+                    context.count_read(record.text)
                     yield context.receipt.read - 1, record
 
 
@@ -142,7 +143,7 @@ def _store_buckets(context: TaskContext, documents: Numbered, keep_tail: bool) -
             name = f"{doc.meta['language']}_{doc.meta['bucket']}"
             decided = ccnet.bucket_in(doc, allowed=PUBLISHED_BUCKETS)
             if isinstance(decided, Drop):
-                context.drop(doc.id, decided)
+                context.drop(doc.id, decided, text=doc.text)
                 if not keep_tail:
                     continue
             if name not in writers:
@@ -154,6 +155,7 @@ def _store_buckets(context: TaskContext, documents: Numbered, keep_tail: bool) -
                 count[1] += len(to_json({**doc.meta, "raw_content": doc.text})) + 1
                 keys.add(doc.meta["url"], doc.meta["digest"], list(parts).index(name), n)
                 context.receipt.kept += 1
+                context.receipt.bytes += utf8_length(doc.text)
         keys.close()
     context.records("keys", keys.count)
     return parts

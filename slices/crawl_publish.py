@@ -108,11 +108,11 @@ def publish_work(
 def _with_source(context: TaskContext, part: dict[str, str | int], dump: str, gone: Iterator[int]) -> Numbered:
     line, dropped = int(part["first_line"]), next(gone, None)
     for n, doc in read_stored(context.upstream(str(part["shard"]))):
-        context.receipt.read += 1
+        context.count_read(doc.text)
         while dropped is not None and dropped < n:  # of the shard's other parts
             dropped = next(gone, None)
         if dropped == n:
-            context.drop(doc.id, Drop("kept_urls", doc.meta["digest"]))
+            context.drop(doc.id, Drop("kept_urls", doc.meta["digest"]), text=doc.text)
             continue
         doc.work |= {"source": f"{part['source']}/line{line}", "dump": dump}
         line += 1

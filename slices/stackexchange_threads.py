@@ -21,6 +21,7 @@ import msgspec
 
 from filters.stackexchange import Post, assemble, orphan_answer
 from redpajama_data.document import Document, Drop
+from redpajama_data.drop_sample import utf8_length
 from redpajama_data.fingerprint import ModelFile
 from redpajama_data.pipeline import Numbered, Steps, publish, read_records, through
 from redpajama_data.shards import to_json
@@ -40,7 +41,7 @@ _decode_document = msgspec.msgpack.Decoder(tuple[str, str, dict[str, Any]]).deco
 
 def leave_dump_out(context: TaskContext, *, path: str, drop: Drop) -> None:
     """Work for a dump that is not read: one ledger entry for all of it, under its path."""
-    context.receipt.read += 1
+    context.count_read()
     context.drop(path, drop)
 
 
@@ -52,7 +53,8 @@ def store_posts(context: TaskContext, *, path: str, buckets: int, max_malformed:
     receipt = context.receipt
     answers = 0
     # The reader yields posts where others yield documents; nothing looks inside before the threads are put together.
-    posts = cast("Iterator[tuple[int, Post]]", read_records(context, path, cast(Any, read_posts), max_malformed))
+    read = read_records(context, path, cast(Any, read_posts), max_malformed, cast(Any, post_text))
+    posts = cast("Iterator[tuple[int, Post]]", read)
     with context.file("posts", "posts") as file:
         writer = RecordWriter(file, buckets, _buffer(context))
         for _, post in posts:
@@ -62,6 +64,7 @@ def store_posts(context: TaskContext, *, path: str, buckets: int, max_malformed:
             receipt.kept += 1
         writer.close()
     context.records("posts", receipt.kept)
+    receipt.bytes = receipt.read_bytes  # no post with a text is dropped here
     receipt.notes = {
         "source": path,
         "records": receipt.read - receipt.dropped.get("broken_input", 0),
@@ -76,8 +79,9 @@ def leave_site_out(context: TaskContext, *, posts: str, buckets: tuple[int, int]
     """Work for a range of buckets of a site that was not chosen: a ledger entry for each of its posts."""
     for _, pieces in read_packed(context.upstream(posts), *buckets):
         for post in unpack(pieces, _decode_posts):
-            context.receipt.read += 1
-            context.drop(f"{source}#{post.ordinal}", drop)
+            text = post_text(post)
+            context.count_read(text)
+            context.drop(f"{source}#{post.ordinal}", drop, text=text)
     context.receipt.notes = {"source": source, "buckets": buckets, "joined": 0}
 
 
@@ -100,12 +104,10 @@ def join_threads(
                 rows += len(bucket)
                 questions, answers = group(bucket)
                 for question in questions:
-                    receipt.read += 1
-                    own = answers.get(question.id, [])
-                    yield (
-                        question.ordinal,
-                        Document(f"{source}#{question.ordinal}", "", {}, {"question": question, "answers": own}),
-                    )
+                    work = {"question": question, "answers": answers.get(question.id, [])}
+                    thread = Document(f"{source}#{question.ordinal}", "", {}, work)
+                    context.count_read(thread_text(thread))
+                    yield question.ordinal, thread
                 first = {question.id: question.ordinal for question in reversed(questions)}
                 for parent, own in answers.items():
                     for answer in own:
@@ -113,17 +115,29 @@ def join_threads(
                         if parent in first:
                             joined.write(to_json({"id": answer_id, "document": f"{source}#{first[parent]}"}))
                         else:
-                            receipt.read += 1
-                            context.drop(answer_id, orphan_answer(answer))
+                            text = post_text(answer)
+                            context.count_read(text)
+                            context.drop(answer_id, orphan_answer(answer), text=text)
             assert rows == receipt.read + joined.records, f"{rows} rows, {receipt.read} read, {joined.records} joined"
 
         writer = RecordWriter(file, stretches(records), _buffer(context))
-        for n, doc in through(context, threads(), steps):
+        for n, doc in through(context, threads(), steps, thread_text):
+            receipt.bytes += utf8_length(doc.text)
             writer.add(n // ROWS_A_STRETCH, _encode((n, (doc.id, doc.text, doc.meta))))
             receipt.kept += 1
         writer.close()
     context.records("threads", receipt.kept)
     receipt.notes = {"source": source, "buckets": buckets, "joined": joined.records}
+
+
+def post_text(post: Post) -> str:
+    """What a post has in place of a text until its thread is put together: title and body, HTML."""
+    return (post.title or "") + (post.body or "")
+
+
+def thread_text(thread: Document) -> str:
+    """The same of a thread."""
+    return "".join(map(post_text, (thread.work["question"], *thread.work["answers"])))
 
 
 def group(posts: Sequence[Post]) -> tuple[list[Post], dict[str, list[Post]]]:
@@ -170,8 +184,9 @@ def _in_order(context: TaskContext, threads: Sequence[str], first: int, end: int
         ]
         found.sort(key=itemgetter(0))
         for n, data in found:
-            context.receipt.read += 1
-            yield n, Document(*_decode_document(data))
+            doc = Document(*_decode_document(data))
+            context.count_read(doc.text)
+            yield n, doc
 
 
 def _groups(sizes: Sequence[int], limit: int) -> Iterator[tuple[int, int]]:

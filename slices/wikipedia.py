@@ -77,7 +77,7 @@ def split_work(
             f"{path}: the file name has no language. Name it like enwiki-20230320-pages-articles.xml.bz2."
         )
     if languages and name[0] not in languages:
-        receipt.read = 1
+        context.count_read()
         context.drop(f"{path}#0", Drop("languages", name[0], ",".join(languages)))
         return
     receipt.notes["pieces"] = [list(piece) for piece in split_dump(path, piece_size)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from dataclasses import asdict
 
 import click
 
-from redpajama_data import account, output
+from redpajama_data import account, manifest, output, output_compare
 from redpajama_data.commands.options import json_option
 
 
@@ -31,19 +32,23 @@ def status(root: str, json_out: bool) -> None:
 
 @click.command()
 @click.argument("root")
+@click.option(
+    "--against", metavar="MANIFEST", help="Compare with another reproduction: its manifest.json, or its root."
+)
 @json_option
-def verify(root: str, json_out: bool) -> None:
+def verify(root: str, against: str | None, json_out: bool) -> None:
     """Check ROOT: checksums of every file, and read == kept + dropped for every receipt.
+
+    With --against also compare its shards with those of another reproduction, by its manifest, and name the first
+    difference. Exit status 1: something is wrong, or differs.
 
     \b
     rpj verify out
+    rpj verify out --against manifest-of-last-week.json
     """
-    problems = output.collect_problems(account.verify(root), quiet=json_out)
-    if json_out:
-        output.echo_json({"checked": problems.checked, "problems": problems.found})
-    else:
-        output.print_problems(problems)
-    if problems.found:
+    checks = itertools.chain(account.verify(root), manifest.check(root))
+    problems = output.collect_problems(checks, quiet=json_out)
+    if not output_compare.print_verified(root, problems, against, as_json=json_out):
         sys.exit(1)
 
 
@@ -72,15 +77,26 @@ def explain(root: str, doc_id: str, json_out: bool) -> None:
     "--tokenizer", metavar="NAME_OR_PATH", help="Count with this tokenizer: tokenizer.json or SentencePiece .model."
 )
 @click.option("--check", metavar="PERCENT", help="Exit with 1 when a total is off the published one by more, as 5%.")
+@click.option(
+    "--against",
+    type=click.Choice(["redpajama-1t", "llama"]),
+    help="Explain the difference to these published totals, slice by slice.",
+)
 @json_option
-def count_tokens(places: tuple[str, ...], tokenizer: str | None, check: str | None, json_out: bool) -> None:
+def count_tokens(
+    places: tuple[str, ...], tokenizer: str | None, check: str | None, against: str | None, json_out: bool
+) -> None:
     """Totals of a run's ROOT (from its receipts, at once) or of any JSONL files, beside the published ones.
 
     \b
     rpj count-tokens out
     rpj count-tokens out --check 5% --json
+    rpj count-tokens out --against llama
     rpj count-tokens out/github/*.jsonl.zst --tokenizer llama/tokenizer.model
     """
     totals, counted_by = output.count(places, tokenizer)
-    if output.print_totals(totals, counted_by, check, as_json=json_out):
+    failures = output.print_totals(
+        totals, counted_by, check, as_json=json_out, places=places, recounted_with=tokenizer, against=against
+    )
+    if failures:
         sys.exit(1)
