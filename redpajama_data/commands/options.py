@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
 from redpajama_data import config, output
 from redpajama_data.run import RunReport
 from redpajama_data.run import run as run_parts
+from slices.shared import load
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -47,17 +48,20 @@ def run_job(name: str, inputs: tuple[str, ...], settings: Mapping[str, Any], opt
 
     ``settings`` are the job's own; None is the default. Raises what :func:`redpajama_data.run.run` raises.
     """
-    from slices.shared import load
+    given = {key: value for key, value in options.items() if key not in ("prune", "quiet", "json_out")}
+    parts = [(load(name), job_settings(name, inputs, settings))]
+    return run_parts(parts, config.load_config(None, given), quiet=options["quiet"], prune=options["prune"])
 
-    job = load(name)
-    run_options = {key: value for key, value in options.items() if key not in ("prune", "quiet", "json_out")}
-    run_config = config.load_config(None, run_options)
+
+def job_settings(name: str, inputs: tuple[str, ...], settings: Mapping[str, Any]) -> Any:
+    """The settings of a job over shards, validated; None is the default. Raises :class:`UsageError`."""
     given = {key: value for key, value in settings.items() if value is not None}
-    job_settings = config.slice_settings(job.settings, name, run_config, {**given, "input": inputs}, None)
-    return run_parts([(job, job_settings)], run_config, quiet=options["quiet"], prune=options["prune"])
+    return config.slice_settings(
+        load(name).settings, name, config.load_config(None, {}), {**given, "input": inputs}, None
+    )
 
 
-def finish(report: RunReport, *, json_out: bool) -> None:
+def finish(report: RunReport, *, json_out: bool) -> NoReturn:
     """Print what a job did and end the process with its exit status."""
     output.print_report(report, as_json=json_out)
     sys.exit(report.exit_code())
