@@ -7,7 +7,6 @@ settings hold.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -17,16 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 from tqdm import tqdm
 
 from redpajama_data.errors import RpjError
 from redpajama_data.storage import WholeFile, whole_file
 
 ATTEMPTS = 4
-WAIT: Any = wait_exponential_jitter(
-    initial=0.5, max=8
-)  # seconds; a server that is down must not hold the next source up
+WAIT_FIRST, WAIT_MOST = 0.5, 8  # seconds between attempts; a server that is down must not hold the next source up
 CONNECT, READ = 20, 60  # seconds without an answer before an attempt is given up
 PIP_TIMEOUT = 1800  # seconds for one wheel: the largest of the registry has 7 MB
 LARGEST = 64 << 30  # bytes of a file whose size nobody has published; CCNet's largest model has about 5 GB
@@ -90,9 +86,14 @@ def fetch_file(source: Source, path: str, *, sha256: str | None, size: int | Non
 
 
 def _from_http(url: str, file: WholeFile, limit: int, bar: Any) -> None:
+    import asyncio  # this and the retries are a tenth of a second that a run without a download does not spend
+
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
     download = _Download(url, file, limit, bar)
+    wait = wait_exponential_jitter(initial=WAIT_FIRST, max=WAIT_MOST)
     retrying = Retrying(
-        retry=retry_if_exception_type(_TransientError), stop=stop_after_attempt(ATTEMPTS), wait=WAIT, reraise=True
+        retry=retry_if_exception_type(_TransientError), stop=stop_after_attempt(ATTEMPTS), wait=wait, reraise=True
     )
     retrying(lambda: asyncio.run(download.attempt()))
 
@@ -105,6 +106,8 @@ class _Download:
         self._etag: str | None = None
 
     async def attempt(self) -> None:
+        import asyncio
+
         import aiohttp
 
         headers = {"Accept-Encoding": "identity"}

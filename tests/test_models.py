@@ -11,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tenacity import wait_none
 
 from redpajama_data import fetch, models
 from redpajama_data.errors import MissingModel
@@ -75,7 +74,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(proxy, raising=False)
     monkeypatch.setenv("RPJ_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("RPJ_OFFLINE", raising=False)
-    monkeypatch.setattr(fetch, "WAIT", wait_none())
+    monkeypatch.setattr(fetch, "WAIT_MOST", 0)
     return tmp_path / "cache"
 
 
