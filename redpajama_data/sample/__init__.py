@@ -26,6 +26,14 @@ SETTINGS: dict[str, dict[str, object]] = {
 """What the sample's run sets beside its inputs; everything else is the published default. ``source_shards`` are the raw
 files of the true sources, so that the totals show a projection."""
 
+SHARED: dict[str, dict[str, object]] = {
+    "exact": {"priority": ["wikipedia", "books"]},
+    "fuzzy": {"priority": ["wikipedia", "books"]},
+    "quality_score": {},
+    "quality_filter": {"min": 0.05},
+}
+"""The stages over every slice that the sample's run ends with."""
+
 SLICES = ("common_crawl", "c4", "github", "books", "arxiv", "wikipedia", "stackexchange")
 
 
@@ -74,7 +82,9 @@ def write_config(folder: Path) -> list[Path]:
             "lm_dir": os.path.dirname(models["en.arpa.bin"]),
             "classifier": models["wikiref.bin"],
         }
-    text = yaml.safe_dump({"slices": slices}, sort_keys=False, allow_unicode=True)
+    shared = {name: dict(settings) for name, settings in SHARED.items()}
+    shared["quality_score"]["model"] = str(model_paths()["wikiref.bin"])
+    text = yaml.safe_dump({"slices": slices, "shared": shared}, sort_keys=False, allow_unicode=True)
     path = folder / "rpj.yaml"
     storage.write_bytes(str(path), f"# rpj run --all --config {path} --root out\n{text}".encode())
     return [path]
