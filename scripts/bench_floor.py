@@ -100,7 +100,16 @@ def _common_crawl(path: Path) -> Records:
             file.readline()
 
 
+def _shards(path: Path) -> Records:
+    """The records of a JSONL shard."""
+    with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
+        for line in io.BufferedReader(stream, 1 << 20):
+            record = _json(line)
+            yield record.pop("text"), record
+
+
 FLOORS: dict[str, Callable[[Path], Records]] = {
+    "shards": _shards,
     "github": _github,
     "c4": _c4,
     "books": _books,

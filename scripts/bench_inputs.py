@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import string
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import zstandard
 from isal import igzip
 
 _json = msgspec.json.Decoder(dict[str, Any]).decode
@@ -98,6 +100,59 @@ def _common_crawl(path: Path, target: Path, copy: int) -> None:
                 yield b"\r\n".join([*fields, b"Content-Length: %d" % len(body), b"", body]) + b"\r\n\r\n"
 
     _write_gz(target, records())
+
+
+# ------------------------------------------------------------------------------------------ shards, for the jobs
+
+SHARDS = 4  # a unit of documents; one of short records
+DOCUMENT = 7000  # characters at most: the size of document that the published rate of the signals is for
+SHORT = 200  # characters of a short record, about
+
+
+def documents(texts: Iterator[str], folder: Path, units: int) -> list[Path]:
+    """``units`` times the texts as JSONL shards, cut at line ends into documents of :data:`DOCUMENT` characters.
+
+    In a copy every word of four letters or more has an ending of its own, so that duplicates and near-duplicates are
+    those that the texts have, in each copy again, and none between copies.
+    """
+    made = [piece for text in texts for piece in _pieces(text, DOCUMENT)]
+    return _shards(made, folder, units, SHARDS)
+
+
+def short_records(texts: Iterator[str], folder: Path, units: int) -> list[Path]:
+    """``units`` times the texts as JSONL shards of records of a line or a few, about :data:`SHORT` characters."""
+    made = [piece for text in texts for piece in _pieces(text, SHORT)]
+    return _shards(made, folder, units, 1)
+
+
+def _pieces(text: str, size: int) -> Iterator[str]:
+    held: list[str] = []
+    length = 0
+    for line in text.splitlines(keepends=True):
+        if held and length + len(line) > size:
+            yield "".join(held)
+            held, length = [], 0
+        held.append(line[: 4 * size])
+        length += len(held[-1])
+    if length:
+        yield "".join(held)
+
+
+def _shards(texts: list[str], folder: Path, units: int, shards: int) -> list[Path]:
+    made = []
+    (folder / "documents").mkdir(parents=True, exist_ok=True)
+    for copy in range(units):
+        ending = "" if not copy else string.ascii_lowercase[copy] * 2
+        for shard in range(shards):
+            target = folder / "documents" / f"{copy:03d}-{shard}.jsonl.zst"
+            part = texts[shard * len(texts) // shards : (shard + 1) * len(texts) // shards]
+            with target.open("wb") as file, zstandard.ZstdCompressor(3).stream_writer(file) as out:
+                for n, text in enumerate(part):
+                    own = re.sub(r"(\w{4,})", rf"\1{ending}", text) if ending else text
+                    meta = {"url": f"https://example.org/{copy}/{shard}/{n}", "language": "en"}
+                    out.write(msgspec.json.encode({"text": own, "meta": meta}) + b"\n")
+            made.append(target)
+    return made
 
 
 _MAKERS: dict[str, Callable[[Path, Path, int], None]] = {

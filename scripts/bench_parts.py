@@ -33,7 +33,9 @@ def part(spec: dict[str, Any]) -> dict[str, Any]:
     if spec["part"] == "floor":
         from bench_floor import floor
 
-        return {"raw_text": floor(spec["slice"], files, Path(spec["out"]))}
+        return {"raw_text": floor(spec.get("floor", spec["slice"]), files, Path(spec["out"]))}
+    if "job" in spec:
+        return job(spec)
     from realdata import run_on
 
     where = {key: spec[key] for key in ("executor", "workers", "memory") if key in spec}
@@ -44,6 +46,30 @@ def part(spec: dict[str, Any]) -> dict[str, Any]:
         raise SystemExit(f"the run left something out: {report.slices[0].quarantined or report.slices[0].broken()}")
     last = report.slices[0].all_receipts()
     return {"documents": sum(r.kept for r in last if r.tokenizer), "tokens": sum(r.tokens for r in last)}
+
+
+def job(spec: dict[str, Any]) -> dict[str, Any]:
+    """Run a job over shards; how many records it read and kept."""
+    from redpajama_data.config import RunConfig, slice_settings
+    from redpajama_data.run import run
+    from slices.shared import load
+
+    part = load(spec["job"])
+    given = {"root": spec["out"], "executor": "serial", "workers": 1, "memory": "1G"}
+    given |= {key: spec[key] for key in ("executor", "workers", "memory") if key in spec}
+    config = RunConfig.model_validate(given)
+    settings = slice_settings(part.settings, part.name, config, {**spec["settings"], "input": spec["files"]}, None)
+    report = run([(part, settings)], config, quiet=True)
+    if report.exit_code():
+        raise SystemExit(f"the job left something out: {report.slices[0].quarantined or report.slices[0].broken()}")
+    receipts = report.slices[0].all_receipts()
+    first = receipts[0].stage
+    last = [receipt for receipt in receipts if receipt.tokenizer]
+    return {
+        "records": sum(receipt.read for receipt in receipts if receipt.stage == first),
+        "documents": sum(receipt.kept for receipt in last),
+        "tokens": sum(receipt.tokens for receipt in last),
+    }
 
 
 def main() -> None:
