@@ -29,9 +29,14 @@ def render(gaps: Sequence[Gap], against: Reference) -> str:
     widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
     text = [f"Tokens against {_NAMES[against]}'s. The rules named are those that removed most.", ""]
     text += ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
+    counting = {reason.sentence for gap in gaps for reason in gap.reasons if reason.cause == "tokenizer"}
+    for sentence in counting if len(counting) == 1 else ():  # the same for all slices: said once
+        text += ["", *textwrap.wrap(f"Tokens are {sentence}", WIDTH, break_on_hyphens=False)]
     for gap in gaps:
         text += ["", f"{gap.slice} ({gap.basis})"]
         for reason in gap.reasons:
+            if reason.cause == "tokenizer" and len(counting) == 1:
+                continue
             text += textwrap.wrap(
                 reason.sentence, WIDTH, initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False
             )

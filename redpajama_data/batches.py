@@ -215,12 +215,12 @@ Put = Callable[[list[int], list[bytes], list[str]], None]
 
 
 @contextlib.contextmanager
-def publishing(context: TaskContext, *, path: str, name: str, tokenizer: ModelFile) -> Iterator[Put]:
-    """Write what a job keeps of the shard ``path`` to ``ROOT/<job>/<name>.jsonl.zst``, count its tokens, and note the
-    ids beside it for ``rpj explain``."""
+def publishing(context: TaskContext, *, path: str, name: str, tokenizer: ModelFile | None) -> Iterator[Put]:
+    """Write what a job keeps of the shard ``path`` to ``ROOT/<job>/<name>.jsonl.zst``, count its tokens (not without a
+    tokenizer), and note the ids beside it for ``rpj explain``."""
     receipt = context.receipt
-    receipt.tokenizer = tokenizer.sha256
-    counter = tokenizer_for(tokenizer)
+    receipt.tokenizer = tokenizer.sha256 if tokenizer else ""
+    counter = tokenizer_for(tokenizer) if tokenizer else None
     prefix = f"{path}#".encode()
     text_bytes = tokens = 0
 
@@ -229,7 +229,7 @@ def publishing(context: TaskContext, *, path: str, name: str, tokenizer: ModelFi
         _write_lines(out, lines)
         _write_lines(ids, [b"%b%d" % (prefix, n) for n in numbers])
         receipt.characters += sum(map(len, texts))
-        size, count = measure_texts(counter, texts)
+        size, count = measure_texts(counter, texts) if counter else (utf8_bytes(texts), 0)
         text_bytes += size
         tokens += count
 

@@ -149,7 +149,7 @@ RecordStep = Callable[[list[Record]], list[Record | Drop]]
 
 
 def pass_work(
-    context: TaskContext, *, path: str, name: str, step: RecordStep, max_malformed: float, tokenizer: ModelFile
+    context: TaskContext, *, path: str, name: str, step: RecordStep, max_malformed: float, tokenizer: ModelFile | None
 ) -> None:
     """Read a shard, run ``step`` on its records in batches, publish what stays."""
 
@@ -175,7 +175,7 @@ def pass_stage(name: str, *, step: RecordStep, run: RunSettings) -> Stage:
             name=published,
             step=step,
             max_malformed=run.max_malformed,
-            tokenizer=run.tokenizer,
+            tokenizer=run.counter,
         )
 
     return per_shard(name, work)

@@ -13,7 +13,7 @@ import click
 from tqdm import tqdm
 
 from redpajama_data import against_table, models, storage, waterfall_table
-from redpajama_data.account import Fate, SliceStatus, root_totals
+from redpajama_data.account import Fate, SliceStatus, is_published, root_totals
 from redpajama_data.against import REFERENCES, Gap, explain_gaps
 from redpajama_data.config import SliceSettings
 from redpajama_data.engine import SliceRun, list_inputs
@@ -66,8 +66,9 @@ def print_report(report: RunReport, *, as_json: bool, more: Mapping[str, Any] | 
         kept, tokens = _published(part)
         dropped = sum_drops(part.all_receipts())
         read = raw.get(part.slice, kept + sum(dropped.values()))
+        counted = "tokens not counted" if tokens is None else f"{tokens:,} tokens"
         click.echo(
-            f"{part.slice}: {read:,} records read, {kept:,} documents published, {tokens:,} tokens"
+            f"{part.slice}: {read:,} records read, {kept:,} documents published, {counted}"
             f" ({part.done_now} tasks done, {part.skipped} were done before)"
         )
         if part.slice not in in_falls and dropped:
@@ -84,9 +85,11 @@ def print_report(report: RunReport, *, as_json: bool, more: Mapping[str, Any] | 
         click.echo("\n" + render(totals, counted_by))
 
 
-def _published(part: SliceRun) -> tuple[int, int]:
-    last = [receipt for receipt in part.all_receipts() if receipt.tokenizer]
-    return sum(receipt.kept for receipt in last), sum(receipt.tokens for receipt in last)
+def _published(part: SliceRun) -> tuple[int, int | None]:
+    """Documents and tokens; None where no tokenizer counted."""
+    last = [receipt for receipt in part.all_receipts() if is_published(receipt)]
+    counted = all(receipt.tokenizer for receipt in last if receipt.kept)
+    return sum(receipt.kept for receipt in last), sum(receipt.tokens for receipt in last) if counted else None
 
 
 def _plain(part: SliceRun) -> dict[str, Any]:

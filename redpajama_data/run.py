@@ -20,6 +20,7 @@ from redpajama_data.stages import RunSettings, Slice
 from redpajama_data.storage import RawFile
 from redpajama_data.tasks import Workplace
 
+NO_TOKENS = "none"  # the tokenizer of a job over shards that is to count none
 PARTIAL = 3  # exit status of a run that went to its end but had to leave something out
 
 
@@ -48,14 +49,15 @@ def run(
     if config.root is None:
         raise UsageError("no root. Give --root DIR (or root: in --config): the folder or URL to write to.")
     inputs = [_inputs(part, settings) for part, settings in parts]
-    shared = RunSettings(resolve(config.tokenizer), config.max_malformed)
+    counter = None if config.tokenizer == NO_TOKENS else resolve(config.tokenizer)
+    shared = RunSettings(counter, config.max_malformed)
     for part, settings in parts:
         part.stages(settings, shared)  # a missing model shows now, not after hours of another slice
     workers = config.workers or _cores()
     report = RunReport(config.root)
     corpus: str | None = None  # the job whose shards the next one reads; None: those of the slices
     with hold(config.root), open_executor(config.executor, workers=workers, address=config.address) as executor:
-        place = Workplace(config.root, config.memory // executor.workers, config.zstd_level, shared.tokenizer)
+        place = Workplace(config.root, config.memory // executor.workers, config.zstd_level, counter)
         for (part, settings), files in zip(parts, inputs, strict=True):
             progress = partial(StageProgress, quiet=quiet)
             found = root_shards(config.root, corpus) if files is None else files

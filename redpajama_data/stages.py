@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from redpajama_data.errors import UsageError
 from redpajama_data.fingerprint import ModelFile
 from redpajama_data.receipts import Output, Receipt
 from redpajama_data.storage import RawFile
@@ -59,12 +60,19 @@ class Stage:
 class RunSettings:
     """What the stages of every slice share, and what may change published bytes.
 
-    ``tokenizer`` counts the published tokens. ``max_malformed`` is the share of a shard's records that may be
-    malformed before the shard is quarantined instead of published.
+    ``counter`` is the tokenizer that counts the published tokens; None: jobs over shards count none. ``max_malformed``
+    is the share of a shard's records that may be malformed before the shard is quarantined instead of published.
     """
 
-    tokenizer: ModelFile
+    counter: ModelFile | None
     max_malformed: float
+
+    @property
+    def tokenizer(self) -> ModelFile:
+        """The tokenizer, for what cannot do without. Raises :class:`UsageError`."""
+        if self.counter is None:
+            raise UsageError("slices and overlap count tokens. Give --tokenizer a name or a path, or leave it out.")
+        return self.counter
 
 
 Kind = Literal["slice", "corpus", "report"]

@@ -216,8 +216,9 @@ def _rows(stages: Sequence[str], every: Sequence[Receipt], *, rereads: bool) -> 
     documents, size = sum(r.kept for r in published), sum(r.bytes for r in published)
     if carry != documents:
         rows.append(Row("missing", stages[-1] if stages else "", "", carry - documents, carry_bytes - size, None))
-    tokens = sum(receipt.tokens for receipt in published)
-    rows = [_estimated(row, tokens / size if size else None) for row in rows]
+    counted = all(receipt.tokenizer for receipt in published if receipt.kept)
+    tokens = sum(receipt.tokens for receipt in published) if counted else None
+    rows = [_estimated(row, tokens / size if size and tokens is not None else None) for row in rows]
     top = Row("raw", "", "", raw, raw_bytes if measured else None, *_sum(tokens, rows))
     return [top, *rows, Row("published", "", "", documents, size, tokens)]
 
@@ -229,7 +230,9 @@ def _estimated(row: Row, rate: float | None) -> Row:
     return replace(row, tokens=row.bytes * rate, estimated=True)
 
 
-def _sum(tokens: int, rows: Sequence[Row]) -> tuple[float | None, bool]:
+def _sum(tokens: int | None, rows: Sequence[Row]) -> tuple[float | None, bool]:
+    if tokens is None:
+        return None, False
     total: float = tokens
     for row in rows:
         if row.tokens is None:

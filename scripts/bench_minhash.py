@@ -4,7 +4,8 @@
 
 kernel   MB of text a CPU second from str to signature, of each kind of real text; a MB is 10**6 bytes of UTF-8
 pairs    theirs and ours in fresh processes in turn, N times: CPU seconds (all processes, their start included), MB/s,
-         and the ratio pair by pair. One worker; the same bands, rows and words a shingle; JSONL.gz in and out
+         and the ratio pair by pair. One process; the same bands, rows and words a shingle; JSONL.gz in. Ours without
+         token counts, as theirs has none, and beside it with them
 
 PATH is the python of an environment of its own that has the peer:
 
@@ -180,10 +181,13 @@ def pair(peer_python: str, source: Path, out: Path) -> Numbers:
     options = ["--threshold", str(THRESHOLD), "--ngram", str(NGRAM), "--permutations", str(PERMUTATIONS)]
     files = [str(path) for path in sorted(source.glob("*.gz"))]
     command = [sys.executable, "-m", "redpajama_data", "dedup", "fuzzy", *files, "--root", str(out / "ours")]
-    ours, our_peak, _ = run([*command, "--workers", "1", *options])
+    command += ["--executor", "serial", *options]
+    ours, our_peak, _ = run([*command, "--tokenizer", "none"])  # the peer counts no tokens either
+    counted, _, _ = run([part.replace(str(out / "ours"), str(out / "counted")) for part in command])
     return {
         "theirs": theirs,
         "ours": ours,
+        "counted": counted,
         "their_peak": their_peak,
         "our_peak": our_peak,
         "their_stages": json.loads(said.splitlines()[-1])["stages"],
@@ -260,7 +264,7 @@ def main() -> None:
                 f"  {i + 1}  datatrove {found['theirs']:.1f} s CPU, {megabytes / found['theirs']:.2f} MB/s, "
                 f"{found['their_peak']:.0f} MB peak (stages {found['their_stages']}); "
                 f"ours {found['ours']:.2f} s, {megabytes / found['ours']:.1f} MB/s, {found['our_peak']:.0f} MB peak; "
-                f"ratio {ratios[-1]:.1f}"
+                f"ratio {ratios[-1]:.1f}, {found['theirs'] / found['counted']:.1f} with tokens counted"
             )
             theirs, ours = found["kept_theirs"], found["kept_ours"]
             say(

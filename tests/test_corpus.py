@@ -10,7 +10,7 @@ import pytest
 from toy import SLICE, ToySettings
 from toy_job import JOB, ToyJobSettings
 
-from redpajama_data import account, batches, receipts
+from redpajama_data import account, batches, output, receipts
 from redpajama_data.config import load_config
 from redpajama_data.corpus import Record, list_shards, published_name, shard_task_name, slice_of, with_meta
 from redpajama_data.errors import UsageError
@@ -196,3 +196,26 @@ def test_receipts_of_a_job_name_its_shard(tmp_path: Path, tiny_tokenizer: ModelF
     (receipt,) = receipts.load_all(str(tmp_path / "out"), "toy_job")
     assert receipt.inputs == [str(shard)]
     assert account.is_published(receipt)
+
+
+def test_without_a_tokenizer_no_tokens_are_counted_and_the_shards_are_the_same(
+    tmp_path: Path, tiny_tokenizer: ModelFile, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard = write(tmp_path / "in" / "c4" / "x.jsonl", LINES)
+    run_job(tmp_path / "counted", tiny_tokenizer, shard)
+    config = load_config(None, {"root": str(tmp_path / "out"), "executor": "serial", "tokenizer": "none"})
+    report = run([(JOB, ToyJobSettings(input=(str(shard),)))], config, quiet=True)
+    assert kept_lines(tmp_path / "out") == kept_lines(tmp_path / "counted")
+    (receipt,) = report.slices[0].all_receipts()
+    assert (receipt.tokens, receipt.tokenizer) == (0, "")
+    output.print_report(report, as_json=False)
+    shown = capsys.readouterr().out
+    assert "tokens not counted" in shown
+    assert [line.split()[-1] for line in shown.splitlines() if line.startswith(("read by", "left after"))] == ["-", "-"]
+
+
+def test_a_slice_counts_tokens(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "x.jsonl", [b'{"text": "one two three"}'])
+    config = load_config(None, {"root": str(tmp_path / "out"), "executor": "serial", "tokenizer": "none"})
+    with pytest.raises(UsageError, match="--tokenizer"):
+        run([(SLICE, ToySettings(input=(str(tmp_path / "in"),)))], config, quiet=True)

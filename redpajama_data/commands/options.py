@@ -22,7 +22,11 @@ _RUN_OPTIONS = (
     click.option("--memory", metavar="SIZE", help="Memory of all workers together, as 4G. Default: 4G."),
     click.option("--executor", type=click.Choice(["serial", "local", "ray"]), help="Where tasks run. Default: local."),
     click.option("--address", metavar="ADDR", help="Ray cluster to join, as auto or HOST:PORT."),
-    click.option("--tokenizer", metavar="NAME_OR_PATH", help="Counts the published tokens. Default: gpt-neox-20b."),
+    click.option(
+        "--tokenizer",
+        metavar="NAME_OR_PATH",
+        help="Counts the published tokens; none: stages over shards count none. Default: gpt-neox-20b.",
+    ),
     click.option("--prune", is_flag=True, help="Remove what raw files gave that are no longer among the input."),
     click.option("--quiet", is_flag=True, help="No progress."),
     json_option,

@@ -148,7 +148,7 @@ def keep_work(
     inputs: str,
     verdicts: Sequence[str],
     records: int,
-    tokenizer: ModelFile,
+    tokenizer: ModelFile | None,
 ) -> None:
     """Publish the records of a shard that no verdict names; of the others the ledger names the copy that stayed.
 
@@ -191,7 +191,7 @@ def _plan_keep(plan: Plan, *, by: By, run: RunSettings) -> list[Planned]:
             inputs=plan.inputs_file.path,
             verdicts=[out.path for out in decided],
             records=receipt.kept,
-            tokenizer=run.tokenizer,
+            tokenizer=run.counter,
         )
         planned.append(Planned(receipt.task, bound, [raw, plan.inputs_file, *decided]))
     return planned

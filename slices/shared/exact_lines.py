@@ -71,7 +71,7 @@ def keep_lines_work(
     inputs: str,
     verdicts: Sequence[str],
     records: int,
-    tokenizer: ModelFile,
+    tokenizer: ModelFile | None,
 ) -> None:
     """Publish the records of a shard without the lines that verdicts name; records of which nothing but blanks is left
     go as ``duplicate_lines``, with the number of lines that went, and where the first of them had been before.

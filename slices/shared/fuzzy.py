@@ -208,7 +208,7 @@ def keep_work(
     verdicts: str,
     signatures: str,
     records: int,
-    tokenizer: ModelFile,
+    tokenizer: ModelFile | None,
 ) -> None:
     """Publish the records of a shard that no verdict names. The others are ``near_duplicate``: measured is the
     estimated similarity to the survivor, which the ledger names with the size of the cluster.
@@ -257,7 +257,7 @@ def _plan_keep(plan: Plan, *, scheme: Scheme, run: RunSettings) -> list[Planned]
             verdicts=verdicts.path,
             signatures=signatures.path,
             records=receipt.kept,
-            tokenizer=run.tokenizer,
+            tokenizer=run.counter,
         )
         planned.append(Planned(receipt.task, work, [raw, plan.inputs_file, verdicts, signatures]))
     return planned

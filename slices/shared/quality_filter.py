@@ -55,7 +55,7 @@ def scores_work(context: TaskContext, *, path: str, field: str, max_malformed: f
 
 
 def keep_work(
-    context: TaskContext, *, path: str, name: str, limit: float, field: str, records: int, tokenizer: ModelFile
+    context: TaskContext, *, path: str, name: str, limit: float, field: str, records: int, tokenizer: ModelFile | None
 ) -> None:
     """Publish the records of a shard whose score is at least ``limit``. ``records`` is how many the histogram counted.
 
@@ -113,7 +113,7 @@ def _plan_keep(plan: Plan, *, settings: QualityFilterSettings, run: RunSettings)
             limit=settings.min,
             field=settings.field,
             records=receipt.kept,
-            tokenizer=run.tokenizer,
+            tokenizer=run.counter,
         )
         planned.append(Planned(receipt.task, bound, [raw]))
     return planned

@@ -38,7 +38,7 @@ def score_work(
     label: str,
     field: str,
     max_malformed: float,
-    tokenizer: ModelFile,
+    tokenizer: ModelFile | None,
 ) -> None:
     """Score the records of a shard. The histogram of the scores goes into the receipt's notes."""
     counter = quality.HistogramCounter()
@@ -74,7 +74,7 @@ def stages(settings: QualityScoreSettings, run: RunSettings) -> list[Stage]:
             label=label,
             field=settings.field,
             max_malformed=run.max_malformed,
-            tokenizer=run.tokenizer,
+            tokenizer=run.counter,
         )
 
     return [per_shard("score", work)]
