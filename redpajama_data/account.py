@@ -14,8 +14,8 @@ from redpajama_data import receipts, storage, streams
 from redpajama_data.engine import NOTE, RunNote
 from redpajama_data.errors import BrokenInput, UsageError
 from redpajama_data.receipts import RUN, Receipt
+from redpajama_data.reports.totals import PUBLISHED, SliceTotals
 from redpajama_data.shards import read_jsonl
-from redpajama_data.totals import PUBLISHED, SliceTotals
 
 
 @dataclass
@@ -199,7 +199,7 @@ def _search(root: str, among: list[Receipt], doc_id: str) -> list[Fate]:
 def root_totals(root: str) -> tuple[list[SliceTotals], set[str]]:
     """The totals of every slice of a root, from its receipts, and the SHA-256 of the tokenizers that counted.
 
-    What jobs over all slices made of them is not counted again: :mod:`redpajama_data.waterfall` shows it.
+    What jobs over all slices made of them is not counted again: :mod:`redpajama_data.reports.waterfall` shows it.
     """
     totals, tokenizers = [], set()
     for note in slices_of(root):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from redpajama_data import manifest
 from redpajama_data.config import RunConfig, SliceSettings
 from redpajama_data.corpus import list_shards, root_shards
 from redpajama_data.engine import SliceRun, list_inputs, run_slice
@@ -16,6 +15,7 @@ from redpajama_data.executors import open_executor
 from redpajama_data.lock import hold
 from redpajama_data.models import resolve
 from redpajama_data.progress import StageProgress
+from redpajama_data.reports import manifest
 from redpajama_data.stages import RunSettings, Slice
 from redpajama_data.storage import RawFile
 from redpajama_data.tasks import Workplace

@@ -20,8 +20,8 @@ from redpajama_data.sample.lexicon import WORLDS, World
 from redpajama_data.sample.prose import Chance
 from redpajama_data.sample.web_pages import article_text, blog_text, forum_text, interview_text, spam_text, story_text
 from redpajama_data.shards import to_json
-from redpajama_data.train_classifier import train_classifier
-from redpajama_data.train_lm import train_lm
+from redpajama_data.training.classifier import train_classifier
+from redpajama_data.training.lm import train_lm
 
 MODELS = Path(__file__).parent.parent / "redpajama_data" / "sample" / "models"
 PASSAGES = 200  # of the language model: one document each

@@ -56,7 +56,7 @@ def tiny_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> ModelFile:
 @pytest.fixture(scope="session")
 def tiny_lid(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Path of a fastText model of two languages, trained by the project's own function: the same bytes every time."""
-    from redpajama_data.train_classifier import fit
+    from redpajama_data.training.classifier import fit
 
     folder = tmp_path_factory.mktemp("lid")
     lines = {"en": "the of and to with this for that", "de": "der die das und mit von ist nicht"}

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from redpajama_data import against_table, output, receipts, storage
+from redpajama_data import receipts, storage
 from redpajama_data.account import root_totals
-from redpajama_data.against import Gap, Reason, explain_gaps
+from redpajama_data.commands import output
 from redpajama_data.engine import NOTE, RunNote
 from redpajama_data.errors import UsageError
 from redpajama_data.models import REGISTRY
 from redpajama_data.receipts import Output, Quarantine, Receipt, Sample
+from redpajama_data.reports import against_table
+from redpajama_data.reports.against import Gap, Reason, explain_gaps
+from redpajama_data.reports.totals import PUBLISHED, Reference
 from redpajama_data.shards import to_json
-from redpajama_data.totals import PUBLISHED, Reference
 
 NEOX = REGISTRY["gpt-neox-20b"].sha256 or ""
 BILLION = 10**9

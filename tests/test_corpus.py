@@ -10,7 +10,8 @@ import pytest
 from toy import SLICE, ToySettings
 from toy_job import JOB, ToyJobSettings
 
-from redpajama_data import account, batches, output, receipts
+from redpajama_data import account, batches, receipts
+from redpajama_data.commands import output
 from redpajama_data.config import load_config
 from redpajama_data.corpus import Record, list_shards, published_name, shard_task_name, slice_of, with_meta
 from redpajama_data.errors import UsageError

@@ -14,14 +14,15 @@ import msgspec
 import pytest
 import toy
 
-from redpajama_data import account, manifest
+from redpajama_data import account
+from redpajama_data.commands.output import collect_problems
+from redpajama_data.commands.output_compare import print_verified
 from redpajama_data.config import load_config
 from redpajama_data.errors import UsageError
 from redpajama_data.fingerprint import ModelFile, models_of
-from redpajama_data.manifest import Manifest, Named
-from redpajama_data.manifest_compare import Difference, compare, render, reproduced
-from redpajama_data.output import collect_problems
-from redpajama_data.output_compare import print_verified
+from redpajama_data.reports import manifest
+from redpajama_data.reports.manifest import Manifest, Named
+from redpajama_data.reports.manifest_compare import Difference, compare, render, reproduced
 from redpajama_data.run import run
 from redpajama_data.shards import read_jsonl
 

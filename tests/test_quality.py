@@ -60,7 +60,7 @@ def fit(folder: Path, lines: dict[str, str], **args: Any) -> ModelFile:
     """A classifier with those labels, trained on a line each; the same bytes every time."""
     import fasttext
 
-    from redpajama_data.train_classifier import write_first_vectors
+    from redpajama_data.training.classifier import write_first_vectors
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "train.txt").write_text("".join(f"__label__{label} {words}\n" for label, words in lines.items()) * 50)

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from redpajama_data.errors import BrokenInput
-from redpajama_data.references import between_references, extract_references, urls, write_references
+from redpajama_data.training.references import between_references, extract_references, urls, write_references
 
 # The patterns as the recipe gives them: the oracle, slow on hostile lines.
 REFS = re.compile("&lt;ref&gt(.*)&lt;/ref&gt;")
@@ -115,7 +115,7 @@ def test_damaged_dump_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_a_line_longer_than_any_dump_has_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("redpajama_data.references.MAX_LINE", 100)
+    monkeypatch.setattr("redpajama_data.training.references.MAX_LINE", 100)
     path = dump(tmp_path, bz2.compress(b"ok\n" + b"x" * 101 + b"\n"))
     with pytest.raises(BrokenInput, match=r"wiki\.xml\.bz2:2: a line of 101 bytes"):
         list(extract_references(path))

@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_job import JOB, ToyJobSettings
 
-from redpajama_data import root_diff
 from redpajama_data.commands.totals import diff as diff_command
 from redpajama_data.config import load_config
-from redpajama_data.document_diff import KINDS, ROW, Found, compare_rows
 from redpajama_data.errors import BrokenInput, UsageError
 from redpajama_data.fingerprint import ModelFile
-from redpajama_data.root_diff import SliceDiff, diff
+from redpajama_data.reports import root_diff
+from redpajama_data.reports.document_diff import KINDS, ROW, Found, compare_rows
+from redpajama_data.reports.root_diff import SliceDiff, diff
 from redpajama_data.run import run
 
 MEMORY = 1 << 26

@@ -14,7 +14,7 @@ from redpajama_data.document import Document, Drop, Rejected, run_steps
 from redpajama_data.errors import MissingModel
 from redpajama_data.fingerprint import ModelFile
 from redpajama_data.sample import common_crawl
-from redpajama_data.train_lm import kenlm_tool
+from redpajama_data.training.lm import kenlm_tool
 from slices.wet import read_wet
 
 

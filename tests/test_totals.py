@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from redpajama_data.errors import BrokenInput, UsageError
-from redpajama_data.tokens import Tokenizer
-from redpajama_data.totals import (
+from redpajama_data.reports.totals import (
     PUBLISHED,
     SliceTotals,
     amount,
@@ -22,7 +21,8 @@ from redpajama_data.totals import (
     project,
     student_t,
 )
-from redpajama_data.totals_table import render, summary
+from redpajama_data.reports.totals_table import render, summary
+from redpajama_data.tokens import Tokenizer
 
 
 def exact(name: str, factor: float = 1.0) -> SliceTotals:

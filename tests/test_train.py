@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from redpajama_data import train_classifier, train_lm
-from redpajama_data.classifier_report import Example, examine
 from redpajama_data.errors import BrokenInput, MissingModel, UsageError
-from redpajama_data.train_classifier import corpus, negatives_per_file
-from redpajama_data.training_texts import read_texts
+from redpajama_data.training import classifier as train_classifier
+from redpajama_data.training import lm as train_lm
+from redpajama_data.training.classifier import corpus, negatives_per_file
+from redpajama_data.training.classifier_report import Example, examine
+from redpajama_data.training.texts import read_texts
 
 
 def glued(text: str) -> str:
@@ -58,7 +59,7 @@ def test_read_texts_by_ending(tmp_path: Path) -> None:
 def test_read_texts_names_the_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes, message: str
 ) -> None:
-    monkeypatch.setattr("redpajama_data.training_texts.MAX_LINE", 100)
+    monkeypatch.setattr("redpajama_data.training.texts.MAX_LINE", 100)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BrokenInput, match=message):
         list(read_texts(str(tmp_path / name)))

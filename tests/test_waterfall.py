@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from toy_job import JOB, ToyJobSettings
 
 import slices
-from redpajama_data import receipts, sample, waterfall_table
+from redpajama_data import receipts, sample
 from redpajama_data.config import load_config
 from redpajama_data.document import Drop
 from redpajama_data.drop_sample import ONE_IN, PIECE, RULE_BYTES, DropSample, takes, utf8_length
@@ -25,10 +25,11 @@ from redpajama_data.executors import SerialExecutor
 from redpajama_data.fingerprint import ModelFile
 from redpajama_data.progress import StageProgress
 from redpajama_data.receipts import Sample
+from redpajama_data.reports import waterfall_table
+from redpajama_data.reports.waterfall import Row, Waterfall, waterfalls
 from redpajama_data.run import run
 from redpajama_data.stages import RunSettings, Slice
 from redpajama_data.tasks import Task, TaskContext, Workplace, run_task
-from redpajama_data.waterfall import Row, Waterfall, waterfalls
 
 GONE = ("dropped", "joined", "missing", "changed")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from redpajama_data import output, storage
-from redpajama_data.commands import options
+from redpajama_data import storage
+from redpajama_data.commands import options, output
 from redpajama_data.commands.exact import exact
 from redpajama_data.corpus import list_shards
 

@@ -7,7 +7,8 @@ from typing import Literal
 
 import click
 
-from redpajama_data import models, output
+from redpajama_data import models
+from redpajama_data.commands import output
 from redpajama_data.commands.options import json_option
 
 
@@ -88,7 +89,7 @@ def train_lm_command(
     rpj train lm --lang en --text wikipedia_openings.txt --out lm
     """
     from filters.ccnet_normalize import normalize
-    from redpajama_data.train_lm import train_lm
+    from redpajama_data.training.lm import train_lm
 
     made = train_lm(
         files,
@@ -128,7 +129,7 @@ def train_classifier_command(
     \b
     rpj train classifier --positive wiki/en_head_0000.json.gz --negative crawl/*.json.gz --out wikiref.bin
     """
-    from redpajama_data.train_classifier import train_classifier
+    from redpajama_data.training.classifier import train_classifier
 
     report = train_classifier(positive, negative, out, dim=dim, lr=lr, epochs=epochs, min_count=min_count)
     if json_out:
@@ -151,7 +152,7 @@ def extract_references_command(dump: str, out: str | None) -> None:
     \b
     rpj extract references enwiki-20230320-pages-articles.xml.bz2 --out urls.txt
     """
-    from redpajama_data.references import extract_references, write_references
+    from redpajama_data.training.references import extract_references, write_references
 
     if out is not None:
         click.echo(f"{write_references(dump, out):,} URLs in {out}")

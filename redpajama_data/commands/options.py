@@ -8,7 +8,8 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from redpajama_data import config, output
+from redpajama_data import config
+from redpajama_data.commands import output
 from redpajama_data.run import RunReport
 from redpajama_data.run import run as run_parts
 from slices.shared import load

@@ -11,10 +11,10 @@ import msgspec
 
 from redpajama_data import storage
 from redpajama_data.commands import options
+from redpajama_data.commands.output import echo_json
 from redpajama_data.corpus import is_root
 from redpajama_data.errors import UsageError
-from redpajama_data.output import echo_json
-from redpajama_data.totals import amount
+from redpajama_data.reports.totals import amount
 
 _COLUMNS = 7  # slices beside each other: a table of the seven is 100 columns wide
 _NAME, _CELL = 13, 12

@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from filters.quality import BINS, Histogram, add_histograms
-from redpajama_data import config, output
-from redpajama_data.commands import options
+from redpajama_data import config
+from redpajama_data.commands import options, output
 from redpajama_data.receipts import Receipt
 from redpajama_data.run import RunReport
 from redpajama_data.run import run as run_parts

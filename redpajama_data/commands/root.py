@@ -8,8 +8,10 @@ from dataclasses import asdict
 
 import click
 
-from redpajama_data import account, manifest, output, output_compare
+from redpajama_data import account
+from redpajama_data.commands import output, output_compare
 from redpajama_data.commands.options import json_option
+from redpajama_data.reports import manifest
 
 
 @click.command()

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from redpajama_data import config, output
+from redpajama_data import config
+from redpajama_data.commands import output
 from redpajama_data.commands.options import run_options
 from redpajama_data.errors import UsageError
 from redpajama_data.run import run as run_slices

@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from redpajama_data import output
-from redpajama_data.commands import options
+from redpajama_data.commands import options, output
 from redpajama_data.receipts import sum_drops
 
 

@@ -8,10 +8,11 @@ from dataclasses import asdict
 import click
 from tqdm import tqdm
 
-from redpajama_data import config, output, output_compare
+from redpajama_data import config
+from redpajama_data.commands import output, output_compare
 from redpajama_data.commands.options import json_option
 from redpajama_data.errors import UsageError
-from redpajama_data.root_diff import diff as diff_roots
+from redpajama_data.reports.root_diff import diff as diff_roots
 
 MEMORY_MIN = 16 << 20  # bytes; less than the program itself takes
 

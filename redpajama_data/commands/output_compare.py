@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from redpajama_data import manifest
-from redpajama_data.manifest_compare import compare, render, reproduced
-from redpajama_data.output import Problems, echo_json, print_problems
-from redpajama_data.root_diff import SliceDiff
+from redpajama_data.commands.output import Problems, echo_json, print_problems
+from redpajama_data.reports import manifest
+from redpajama_data.reports.manifest_compare import compare, render, reproduced
+from redpajama_data.reports.root_diff import SliceDiff
 
 _KINDS = {"changed": "changed", "only_a": "only in A", "only_b": "only in B"}
 

@@ -23,11 +23,11 @@ import numpy.typing as npt
 from redpajama_data import receipts, storage, streams
 from redpajama_data.account import slices_of
 from redpajama_data.buckets import BucketFile, BucketWriter
-from redpajama_data.document_diff import KINDS, ROW, Found, compare_rows
 from redpajama_data.errors import BrokenInput, UsageError
 from redpajama_data.receipts import Output
+from redpajama_data.reports.document_diff import KINDS, ROW, Found, compare_rows
+from redpajama_data.reports.waterfall import shard_slice
 from redpajama_data.shards import MAX_LINE
-from redpajama_data.waterfall import shard_slice
 
 BUCKETS = 4096
 PEAK = 8  # bytes in memory for a byte of rows while they are compared; measured 6.2

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from redpajama_data.manifest import Manifest, Named, Part, Shard
+from redpajama_data.reports.manifest import Manifest, Named, Part, Shard
 
 
 @dataclass(frozen=True)

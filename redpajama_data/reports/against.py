@@ -1,7 +1,7 @@
 """Why the totals of a root differ from the published ones: what was not processed, what cannot be compared, what was
 removed.
 
-Figures of the references stand in :mod:`redpajama_data.totals`. Where nobody published a figure, none is given.
+Figures of the references stand in :mod:`redpajama_data.reports.totals`. Where nobody published a figure, none is given.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from redpajama_data import receipts, storage
 from redpajama_data.account import slices_of
 from redpajama_data.models import REGISTRY
 from redpajama_data.receipts import RUN
+from redpajama_data.reports.totals import PUBLISHED, Reference, SliceTotals, amount, best, project, published_tokens
+from redpajama_data.reports.waterfall import Row, Waterfall, waterfalls
 from redpajama_data.shards import read_names
-from redpajama_data.totals import PUBLISHED, Reference, SliceTotals, amount, best, project, published_tokens
-from redpajama_data.waterfall import Row, Waterfall, waterfalls
 
 REFERENCES: dict[str, Reference] = {"redpajama-1t": "redpajama", "llama": "llama"}
 TOP_RULES = 3  # rules named for a slice

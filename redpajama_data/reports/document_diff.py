@@ -1,4 +1,4 @@
-"""Rows of documents of two roots compared: the arithmetic of :mod:`redpajama_data.root_diff`."""
+"""Rows of documents of two roots compared: the arithmetic of :mod:`redpajama_data.reports.root_diff`."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from typing import IO, Literal
 
 from redpajama_data.errors import MissingModel, RpjError, UsageError
 from redpajama_data.storage import TMP_MARK, is_remote, join, local
-from redpajama_data.training_texts import publish, read_texts
+from redpajama_data.training.texts import publish, read_texts
 
 DOCUMENTS = 1_000_000  # CCNet: the first million documents
 VOCABULARY = 65_536

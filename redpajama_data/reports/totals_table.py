@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from redpajama_data.totals import PUBLISHED, Reference, SliceTotals, amount, best, published_tokens
+from redpajama_data.reports.totals import PUBLISHED, Reference, SliceTotals, amount, best, published_tokens
 
 REFERENCES: tuple[Reference, ...] = ("redpajama", "llama")
 

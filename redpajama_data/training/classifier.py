@@ -15,10 +15,10 @@ from contextlib import ExitStack
 from itertools import islice
 from typing import IO, Any
 
-from redpajama_data.classifier_report import CC, LABEL, WIKI, ClassifierReport, Example, examine
 from redpajama_data.errors import MissingModel, UsageError
 from redpajama_data.storage import TMP_MARK, is_remote, local
-from redpajama_data.training_texts import publish, read_texts
+from redpajama_data.training.classifier_report import CC, LABEL, WIKI, ClassifierReport, Example, examine
+from redpajama_data.training.texts import publish, read_texts
 
 SHORTEST = 1000  # chars of a positive example
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from redpajama_data.against import Gap
-from redpajama_data.totals import Reference, amount
+from redpajama_data.reports.against import Gap
+from redpajama_data.reports.totals import Reference, amount
 
 WIDTH = 100
 _NAMES = {"redpajama": "RedPajama-1T", "llama": "LLaMA"}

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from redpajama_data.drop_sample import ONE_IN
-from redpajama_data.totals import amount
-from redpajama_data.waterfall import Row, Waterfall
+from redpajama_data.reports.totals import amount
+from redpajama_data.reports.waterfall import Row, Waterfall
 
 WIDTH = 100
 _LABELS = {

@@ -12,19 +12,20 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from redpajama_data import against_table, models, storage, waterfall_table
+from redpajama_data import models, storage
 from redpajama_data.account import Fate, SliceStatus, is_published, root_totals
-from redpajama_data.against import REFERENCES, Gap, explain_gaps
 from redpajama_data.config import SliceSettings
 from redpajama_data.engine import SliceRun, list_inputs
 from redpajama_data.errors import UsageError
 from redpajama_data.receipts import RUN, sum_drops
+from redpajama_data.reports import against_table, waterfall_table
+from redpajama_data.reports.against import REFERENCES, Gap, explain_gaps
+from redpajama_data.reports.totals import SliceTotals, amount, check, count_files, parse_percent
+from redpajama_data.reports.totals_table import render, summary
+from redpajama_data.reports.waterfall import waterfalls
 from redpajama_data.run import RunReport
 from redpajama_data.stages import Slice
 from redpajama_data.tokens import load_tokenizer
-from redpajama_data.totals import SliceTotals, amount, check, count_files, parse_percent
-from redpajama_data.totals_table import render, summary
-from redpajama_data.waterfall import waterfalls
 
 JSONL = ("*.jsonl", "*.jsonl.zst", "*.jsonl.gz", "*.json.gz")
 DEFAULT_TOKENIZER = "gpt-neox-20b"

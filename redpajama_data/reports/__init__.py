@@ -1,0 +1,1 @@
+"""What a root says of itself: totals, waterfalls, manifests, and how it compares with others."""
