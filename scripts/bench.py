@@ -1,6 +1,7 @@
 """Benchmarks on real input, each part in a fresh process.
 
     python scripts/bench.py [SLICE | JOB ...] [--data DIR] [--repeat N] [--scale 8] [--growth 1,4,16] [--json]
+                            [--peer-python PATH]
 
 pairs    the plain loop (bench_floor.py) and the slice or job, one worker, N times in turn: ratio of CPU times
 rate     MB of raw text a CPU second, against the published scripts' rate on the same input; a MB is 10**6 bytes of the
@@ -24,6 +25,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import bench_minhash
 from bench_jobs import JOBS, SOURCES
 from bench_peers import peers, ratios
 from bench_runs import Bench, Numbers, spread
@@ -34,12 +36,18 @@ def _show(value: Numbers, unit: str = "x") -> str:
     return f"{value['median']:.2f}{unit} ({value['min']:.2f} to {value['max']:.2f})"
 
 
+def _against_datatrove(given: argparse.Namespace, folder: Path, say: Any) -> tuple[Numbers, str]:
+    """datatrove and ours in turn on the input of bench_minhash.py: how many times its CPU time ours fits into."""
+    found = bench_minhash.pairs(given.peer_python, given.data.resolve(), folder / "datatrove", given.repeat, say)
+    return spread(found), "datatrove in turn, no tokens counted"
+
+
 def bench(name: str, given: argparse.Namespace, folder: Path, say: Any) -> Numbers:
     """Every benchmark of a slice or job; ``say`` gets a line as soon as it is known."""
     subject = Bench(name, given.data.resolve(), folder)
     found: Numbers = {}
     if given.repeat:
-        scale = given.scale if name in NAMES else 1
+        scale = JOBS[name].scale if name in JOBS else given.scale
         p = found["pairs"] = subject.pairs(scale, given.repeat)
         say(f"{name}: {p['megabytes']:.1f} MB of raw text, load {os.getloadavg()[0]:.1f}")
         held = f", {_show(p['times_against'])} {p['against']}" if p["times_against"] else ""
@@ -56,6 +64,8 @@ def bench(name: str, given: argparse.Namespace, folder: Path, say: Any) -> Numbe
             f"  workers   two are {_show(w['speed_up'])} as fast as one ({walls}); "
             f"peak of a process {w['peak'] / 1e6:.0f} MB, load {os.getloadavg()[0]:.1f}"
         )
+        if name == "fuzzy" and given.peer_python:
+            p["times_against"], p["against"] = _against_datatrove(given, folder, say)
         found["peers"] = []
         for label, theirs, ours in peers(name, given.data):
             times = ratios(theirs, ours, given.repeat)
@@ -119,6 +129,7 @@ def main() -> None:
     parser.add_argument(
         "--growth", type=lambda s: [int(n) for n in s.split(",") if n], default=[1, 4, 16], metavar="1,4,16"
     )
+    parser.add_argument("--peer-python", help="python of an environment with datatrove: see bench_minhash.py --help")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     if unknown := set(given.names) - {*NAMES, *JOBS}:

@@ -15,17 +15,18 @@ SOURCES = ("stackexchange", "c4", "common_crawl", "books")  # prose and document
 
 class Job(NamedTuple):
     """One job: its settings, how its input is made, and the rate it is held against in MB of text a second (or
-    records, where ``unit`` says so), with whose rate that is."""
+    records, where ``unit`` says so), with whose rate that is. ``scale`` is the input of the pairs, in units."""
 
     settings: Callable[[Path], dict[str, Any]]
     make: Callable[[Iterator[str], Path, int], list[Path]]
     against: float | None
     whose: str
     unit: str = "MB"
+    scale: int = 1
 
 
 JOBS = {
-    "exact": Job(lambda data: {}, short_records, 85_000, "records/s, asked", "records"),
+    "exact": Job(lambda data: {}, short_records, 85_000, "records/s, asked", "records", 8),
     "fuzzy": Job(lambda data: {}, documents, 0.26, "MB/s of datatrove, measured on another day"),
     "overlap": Job(lambda data: {}, documents, None, ""),
     "signals": Job(lambda data: {}, documents, 0.41, "MB/s of the published code"),

@@ -196,6 +196,32 @@ def pair(peer_python: str, source: Path, out: Path) -> Numbers:
     }
 
 
+def pairs(
+    peer_python: str, data: Path, folder: Path, repeat: int, say: Callable[[str], None], megabytes: float = 22
+) -> list[float]:
+    """Theirs and ours in turn on about ``megabytes`` of documents: the ratio of CPU seconds, pair by pair."""
+    source = folder / "in"
+    made = write_input(source, data, megabytes)
+    megabytes = made["megabytes"]
+    say(f"pairs   {megabytes:.1f} MB in {made['documents']} documents, load {os.getloadavg()[0]:.1f}")
+    ratios = []
+    for i in range(repeat):
+        found = pair(peer_python, source, folder / f"out-{i}")
+        ratios.append(found["theirs"] / found["ours"])
+        say(
+            f"  {i + 1}  datatrove {found['theirs']:.1f} s CPU, {megabytes / found['theirs']:.2f} MB/s, "
+            f"{found['their_peak']:.0f} MB peak (stages {found['their_stages']}); "
+            f"ours {found['ours']:.2f} s, {megabytes / found['ours']:.1f} MB/s, {found['our_peak']:.0f} MB peak; "
+            f"ratio {ratios[-1]:.1f}, {found['theirs'] / found['counted']:.1f} with tokens counted"
+        )
+        theirs, ours = found["kept_theirs"], found["kept_ours"]
+        say(
+            f"     removed {made['documents'] - len(theirs)} and {made['documents'] - len(ours)}; "
+            f"{len(theirs - ours)} by ours only, {len(ours - theirs)} by theirs only"
+        )
+    return ratios
+
+
 # ------------------------------------------------------------------------------------------------ what is printed
 
 
@@ -252,25 +278,7 @@ def main() -> None:
         from realdata import use_models_of
 
         os.environ.update(use_models_of(given.data.resolve(), Path(scratch, "models")))  # ours counts tokens
-        source = Path(scratch, "in")
-        made = write_input(source, given.data, given.megabytes)
-        megabytes = made["megabytes"]
-        say(f"pairs   {megabytes:.1f} MB in {made['documents']} documents, load {os.getloadavg()[0]:.1f}")
-        ratios = []
-        for i in range(given.repeat):
-            found = pair(given.peer_python, source, Path(scratch, f"out-{i}"))
-            ratios.append(found["theirs"] / found["ours"])
-            say(
-                f"  {i + 1}  datatrove {found['theirs']:.1f} s CPU, {megabytes / found['theirs']:.2f} MB/s, "
-                f"{found['their_peak']:.0f} MB peak (stages {found['their_stages']}); "
-                f"ours {found['ours']:.2f} s, {megabytes / found['ours']:.1f} MB/s, {found['our_peak']:.0f} MB peak; "
-                f"ratio {ratios[-1]:.1f}, {found['theirs'] / found['counted']:.1f} with tokens counted"
-            )
-            theirs, ours = found["kept_theirs"], found["kept_ours"]
-            say(
-                f"     removed {made['documents'] - len(theirs)} and {made['documents'] - len(ours)}; "
-                f"{len(theirs - ours)} by ours only, {len(ours - theirs)} by theirs only"
-            )
+        ratios = pairs(given.peer_python, given.data, Path(scratch), given.repeat, say, given.megabytes)
         say(f"ratio   {statistics.median(ratios):.1f}x ({min(ratios):.1f} to {max(ratios):.1f})")
 
 
