@@ -13,7 +13,7 @@ import msgspec
 from redpajama_data import receipts, storage, streams
 from redpajama_data.engine import NOTE, RunNote
 from redpajama_data.errors import BrokenInput, UsageError
-from redpajama_data.receipts import RUN, Receipt
+from redpajama_data.receipts import RUN, WITHIN, Receipt
 from redpajama_data.reports.totals import PUBLISHED, SliceTotals
 from redpajama_data.shards import read_jsonl
 
@@ -149,23 +149,33 @@ class Fate:
 
 
 def explain(root: str, doc_id: str) -> list[Fate]:
-    """What happened to the raw record ``<raw path>#<ordinal>``; more than one entry when a record left in parts.
+    """What happened to the raw record ``<raw path>#<ordinal>``; more than one entry when a record left in parts, or
+    when jobs over the shards went on with it.
 
     Raises :class:`UsageError` when the root knows no such record.
     """
-    path = doc_id.rpartition("#")[0]
-    fates = []
-    for note in slices_of(root):
-        every = list(receipts.load_all(root, note.slice))
-        tasks = {receipt.task for receipt in every if path in receipt.inputs}
-        likely = [receipt for receipt in every if receipt.task in tasks]
-        rest = [receipt for receipt in every if receipt.task not in tasks]
-        fates += _search(root, likely, doc_id) or _search(root, rest, doc_id)
+    fates = _fates(root, slices_of(root), doc_id)
     if not fates:
         raise UsageError(
             f"{doc_id}: {root} has no such record. An id is <raw path as given to the run>#<record number from 0>; "
             f"the raw paths are in {storage.join(root, RUN)}/<slice>/inputs.txt."
         )
+    return fates
+
+
+def _fates(root: str, notes: list[RunNote], doc_id: str) -> list[Fate]:
+    path = doc_id.rpartition("#")[0]
+    fates = []
+    for note in notes:
+        every = list(receipts.load_all(root, note.slice))
+        tasks = {receipt.task for receipt in every if path in receipt.inputs}
+        likely = [receipt for receipt in every if receipt.task in tasks]
+        rest = [receipt for receipt in every if receipt.task not in tasks]
+        fates += _search(root, likely, doc_id) or ([] if path.startswith(WITHIN) else _search(root, rest, doc_id))
+    jobs = [note for note in notes if note.kind == "corpus"]
+    for fate in list(fates):
+        if fate.kept is not None and fate.line is not None:  # its id for the jobs that read that shard
+            fates += _fates(root, jobs, f"{WITHIN}{fate.kept}#{fate.line - 1}")
     return fates
 
 

@@ -163,7 +163,7 @@ def counted_batches(context: TaskContext, path: str, *, max_malformed: float) ->
     breaks off keeps what came before, as raw files do.
     """
     receipt = context.receipt
-    for batch in read_batches(path):
+    for batch in read_batches(context.source(path)):
         receipt.read += len(batch.n) + len(batch.rejected)
         receipt.read_bytes += utf8_bytes(batch.texts)
         for n, drop in batch.rejected:

@@ -7,6 +7,7 @@ is the name of its folder. Kept records pass byte for byte.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +17,12 @@ from typing import Any
 import msgspec
 
 from redpajama_data import receipts, storage
-from redpajama_data.account import is_published, slices_of
+from redpajama_data.account import slices_of
 from redpajama_data.batches import Batch, counted_batches, publishing
 from redpajama_data.document import Drop
 from redpajama_data.errors import UsageError
 from redpajama_data.fingerprint import ModelFile
-from redpajama_data.receipts import RUN
+from redpajama_data.receipts import RUN, WITHIN, Output
 from redpajama_data.shards import to_json
 from redpajama_data.stages import Plan, Planned, RunSettings, Stage, Work, task_name
 from redpajama_data.storage import RawFile
@@ -58,39 +59,70 @@ def is_root(place: str) -> bool:
     return bool(storage.find(storage.join(place, RUN)))
 
 
-def list_shards(places: Sequence[str]) -> list[RawFile]:
+def list_shards(places: Sequence[str], root: str | None = None) -> list[RawFile]:
     """The shards that ``places`` mean, sorted by path, each once: files, globs, folders at any depth, URLs; of the root
-    of a run the shards its slices published.
+    of a run the shards its slices published. Those that lie in ``root`` itself are named from there.
 
     Raises :class:`UsageError` when there is none.
     """
     if not places:
         raise UsageError("no input. Give JSONL files, globs, folders, or the root of a run.")
-    found = {}
+    found: dict[str, RawFile] = {}
     for place in places:
         shards = root_shards(place) if is_root(place) else storage.list_files(place, PATTERNS)
         found.update({raw.path: raw for raw in shards if f"/{RUN}/" not in raw.path})
+    if root is not None:
+        found = _named_from(root, list(found.values()))
     return sorted(found.values())
 
 
-def root_shards(root: str, job: str | None = None) -> list[RawFile]:
-    """What the slices of a root published, or the ``corpus`` job of that name, sorted by path.
+def root_shards(root: str, job: str | None = None, *, within: bool = False) -> list[RawFile]:
+    """What the slices of a root published, or the ``corpus`` job of that name, sorted by path; ``within``: named from
+    the root (:data:`~redpajama_data.receipts.WITHIN`).
 
     A shard's stamp is its SHA-256, so that one that was made again with the same bytes is the same input.
     Raises :class:`UsageError` when nothing was published.
     """
     notes = slices_of(root)
     wanted = [note.slice for note in notes if (note.slice == job if job else note.kind == "slice")]
-    published = [receipt for name in wanted for receipt in receipts.load_all(root, name) if is_published(receipt)]
-    found = [
-        RawFile(storage.join(root, out.path), out.bytes, out.sha256)
-        for receipt in published
+    published = [out for name in wanted for out in _published(root, name)]
+    if not published:
+        raise UsageError(f"{root}: no shards of {job or 'a slice'} there. Run a slice first, or name files or folders.")
+    return sorted(
+        RawFile(WITHIN + out.path if within else storage.join(root, out.path), out.bytes, out.sha256)
+        for out in published
+    )
+
+
+def _published(root: str, name: str | None = None) -> list[Output]:
+    return [
+        out
+        for receipt in receipts.load_all(root, name)
         for role, out in receipt.outputs.items()
         if role.split(":")[0] == "published"
     ]
-    if not found:
-        raise UsageError(f"{root}: no shards of {job or 'a slice'} there. Run a slice first, or name files or folders.")
-    return sorted(found)
+
+
+def _named_from(root: str, shards: Sequence[RawFile]) -> dict[str, RawFile]:
+    """Shards by path; those in the root by their path from there, with the SHA-256 of their receipt as the stamp."""
+    found: dict[str, RawFile] = {}
+    known: dict[str, Output] = {}
+    for raw in shards:
+        inside = _path_in(root, raw.path)
+        if inside is not None:
+            known = known or {out.path: out for out in _published(root)}
+            stamp = known[inside].sha256 if inside in known else raw.stamp
+            raw = RawFile(WITHIN + inside, raw.bytes, stamp)
+        found[raw.path] = raw
+    return found
+
+
+def _path_in(root: str, path: str) -> str | None:
+    """The path from the root, None for a file that is not in it."""
+    if not storage.is_remote(root) and not storage.is_remote(path):
+        root, path = (os.path.abspath(storage.local(each)) for each in (root, path))
+    base = root.rstrip("/") + "/"
+    return path.removeprefix(base) if path.startswith(base) else None
 
 
 def slice_of(path: str) -> str:

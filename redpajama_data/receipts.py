@@ -10,6 +10,7 @@ import msgspec
 from redpajama_data import storage
 
 RUN = "_run"  # everything of a root that is not a published shard lies below ROOT/_run
+WITHIN = "root:/"  # a path below the root itself, wherever that lies: equal runs in two roots leave equal receipts
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -83,6 +84,11 @@ class Quarantine(msgspec.Struct):
     inputs: list[str]
     reason: str
     detail: str = ""
+
+
+def locate(root: str, path: str) -> str:
+    """The full path of an input: one that begins with :data:`WITHIN` lies in the root."""
+    return storage.join(root, path.removeprefix(WITHIN)) if path.startswith(WITHIN) else path
 
 
 def task_path(root: str, slice_name: str, stage: str, task: str, ending: str) -> str:

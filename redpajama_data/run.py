@@ -48,7 +48,7 @@ def run(
     """
     if config.root is None:
         raise UsageError("no root. Give --root DIR (or root: in --config): the folder or URL to write to.")
-    inputs = [_inputs(part, settings) for part, settings in parts]
+    inputs = [_inputs(part, settings, config.root) for part, settings in parts]
     counter = None if config.tokenizer == NO_TOKENS else resolve(config.tokenizer)
     shared = RunSettings(counter, config.max_malformed)
     for part, settings in parts:
@@ -60,18 +60,18 @@ def run(
         place = Workplace(config.root, config.memory // executor.workers, config.zstd_level, counter)
         for (part, settings), files in zip(parts, inputs, strict=True):
             progress = partial(StageProgress, quiet=quiet)
-            found = root_shards(config.root, corpus) if files is None else files
+            found = root_shards(config.root, corpus, within=True) if files is None else files
             report.slices.append(run_slice(part, settings, shared, found, executor, place, progress, prune=prune))
             corpus = part.name if part.kind == "corpus" else corpus
         manifest.write(config.root)
     return report
 
 
-def _inputs(part: Slice, settings: SliceSettings) -> list[RawFile] | None:
+def _inputs(part: Slice, settings: SliceSettings, root: str) -> list[RawFile] | None:
     """What a slice or job reads; None for a job that reads what comes before it."""
     if part.kind == "slice":
         return list_inputs(part, settings.input)
-    return list_shards(settings.input) if settings.input else None
+    return list_shards(settings.input, root) if settings.input else None
 
 
 def _cores() -> int:

@@ -73,6 +73,10 @@ class TaskContext:
         """The full path of a file of this root, from the relative one in a receipt."""
         return storage.join(self.place.root, path)
 
+    def source(self, path: str) -> str:
+        """The full path of an input of this task."""
+        return receipts.locate(self.place.root, path)
+
     def count_read(self, text: Text | None = None) -> None:
         """Count one record read, and the bytes of its text as it comes to this task; None for one without a text."""
         self.receipt.read += 1

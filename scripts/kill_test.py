@@ -2,10 +2,11 @@
 
     python scripts/kill_test.py [--kills 50] [--seed 0] [--files 24] [--input DIR] [-- RPJ OPTIONS]
 
-Runs the GitHub slice of the real command line on the embedded sample (or --input), divided among --files raw files. In
-each round a fresh root is run, killed by SIGKILL (the driver or one of its workers, as the seeded generator says), run
-again, killed again, until a run ends by itself; then the root must equal that of the undisturbed run in every file.
-Rounds go on until --kills kills were made.
+Runs the GitHub slice of the real command line on the embedded sample (or --input), divided among --files raw files,
+and after it the removal of exact and near-duplicates from its shards. In each round a fresh root is run, killed by
+SIGKILL (the driver or one of its workers, as the seeded generator says), run again, killed again, until a run ends by
+itself; then the root must equal that of the undisturbed run in every file. Rounds go on until --kills kills were
+made.
 
 A moment is a number of finished tasks and then a random fraction of a second, from a timer, because any moment is what
 is tested; the tasks make the moments spread over the run however slow the machine is. After each killed driver every
@@ -53,6 +54,7 @@ def divide(source: Path, target: Path, files: int) -> None:
 def start(raw: Path, root: Path, options: list[str]) -> subprocess.Popen[bytes]:
     """Start a run in a session of its own: every process of it can then be found by the session's number."""
     command = [sys.executable, "-m", "redpajama_data", "run", "--slice", "github", "--quiet", "--workers", "2"]
+    command += ["--shared", "exact", "--shared", "fuzzy"]
     return subprocess.Popen(
         [*command, "--input", str(raw), "--root", str(root), *options],
         stdout=subprocess.DEVNULL,
@@ -114,7 +116,7 @@ def contents(root: Path) -> dict[str, str]:
 
 def broken_promises(root: Path) -> Iterator[str]:
     """Files that a receipt names but that are not there whole."""
-    for receipt in load_all(str(root), "github"):
+    for receipt in load_all(str(root)):
         for out in receipt.outputs.values():
             path = root / out.path
             if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != out.sha256:

@@ -220,3 +220,31 @@ def test_a_slice_counts_tokens(tmp_path: Path) -> None:
     config = load_config(None, {"root": str(tmp_path / "out"), "executor": "serial", "tokenizer": "none"})
     with pytest.raises(UsageError, match="--tokenizer"):
         run([(SLICE, ToySettings(input=(str(tmp_path / "in"),)))], config, quiet=True)
+
+
+def test_explain_follows_a_record_through_the_jobs(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
+    raw = write(tmp_path / "in" / "x.jsonl", [b'{"text": "short"}', b'{"text": "a b"}', b'{"text": "one two three"}'])
+    root = str(tmp_path / "out")
+    config = load_config(None, {"root": root, "executor": "serial", "tokenizer": tiny_tokenizer.path})
+    run([(SLICE, ToySettings(input=(str(raw),))), (JOB, ToyJobSettings(min_length=4))], config, quiet=True)
+    fates = [
+        (fate.slice, fate.kept, fate.line, fate.drop and fate.drop["rule"])
+        for fate in account.explain(root, f"{raw}#1")
+    ]
+    assert fates == [("toy", "toy/00000-x.jsonl.zst", 1, None), ("toy_job", None, None, "min_length")]
+    fates = [(fate.slice, fate.kept, fate.line, None) for fate in account.explain(root, f"{raw}#2")]
+    assert fates == [("toy", "toy/00000-x.jsonl.zst", 2, None), ("toy_job", "toy_job/toy/00000-x.jsonl.zst", 1, None)]
+    assert [fate.slice for fate in account.explain(root, "root:/toy/00000-x.jsonl.zst#1")] == ["toy_job"]
+
+
+def test_equal_runs_in_two_roots_leave_equal_files(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
+    raw = write(tmp_path / "in" / "x.jsonl", [b'{"text": "one two three"}', b'{"text": "a b"}'])
+    made = []
+    for root in (tmp_path / "a", tmp_path / "b"):
+        config = load_config(None, {"root": str(root), "executor": "serial", "tokenizer": tiny_tokenizer.path})
+        run([(SLICE, ToySettings(input=(str(raw),))), (JOB, ToyJobSettings(min_length=4))], config, quiet=True)
+        run([(JOB, ToyJobSettings(input=(str(root),), min_length=4))], config, quiet=True)  # as a command on that root
+        files = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        made.append({name: data for name, data in files.items() if not name.startswith("_run/lock")})
+    assert "manifest.json" in made[0]
+    assert made[0] == made[1]

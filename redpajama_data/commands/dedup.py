@@ -63,7 +63,9 @@ def fuzzy(
         from slices.shared.fuzzy_audit import audit_run
 
         made = options.job_settings("fuzzy", inputs, settings)
-        measured = audit_run(report.root, part, [raw.path for raw in list_shards(inputs)], made, count=audit_size)
+        measured = audit_run(
+            report.root, part, [raw.path for raw in list_shards(inputs, report.root)], made, count=audit_size
+        )
     more = {"clusters": clusters, "audit": None if measured is None else asdict(measured)}
     output.print_report(report, as_json=json_out, more=more)
     if not json_out:

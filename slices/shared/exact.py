@@ -159,7 +159,7 @@ def keep_work(
     verdict = next(found, None)
     names: list[str] = []  # read only when there is a duplicate to name
     with publishing(context, path=path, name=name, tokenizer=tokenizer) as put:
-        for batch in read_batches(path):
+        for batch in read_batches(context.source(path)):
             receipt.read += len(batch.n)
             receipt.read_bytes += utf8_bytes(batch.texts)
             copies = {}

@@ -84,7 +84,7 @@ def keep_lines_work(
     found = Verdicts(dedup.read_verdicts([context.upstream(v) for v in verdicts], rank, memory=context.memory))
     names: list[str] = []  # read only when there is a document to name
     with publishing(context, path=path, name=name, tokenizer=tokenizer) as put:
-        for batch in read_batches(path):
+        for batch in read_batches(context.source(path)):
             receipt.read += len(batch.n)
             receipt.read_bytes += utf8_bytes(batch.texts)
             numbers, lines, texts = [], [], []

@@ -14,6 +14,7 @@ from redpajama_data import storage
 from redpajama_data.batches import read_batches
 from redpajama_data.config import RunConfig
 from redpajama_data.engine import SliceRun
+from redpajama_data.receipts import locate
 from redpajama_data.run import run
 from redpajama_data.shards import LineWriter, read_jsonl, to_json
 from redpajama_data.stages import outputs
@@ -26,18 +27,18 @@ SOURCE_CHARACTERS = 200_000  # longer texts are not edited: a thousand of them w
 
 
 def audit_run(root: str, done: SliceRun, inputs: Sequence[str], settings: FuzzySettings, *, count: int) -> Audit:
-    """Audit the run ``done`` in ``root``, of the shards ``inputs``.
+    """Audit the run ``done`` in ``root``, of the shards ``inputs`` (paths as its ids have them).
 
     Recall: ``count`` texts of the input, drawn at random, and as many edited copies of them go through the same stages
     with the same ``settings``, in a folder that goes; a copy is found when it ends in one cluster with its source.
     Precision: ``count`` removed documents, drawn at random, are compared with their survivors.
     """
     how = scheme(threshold=settings.threshold, ngram=settings.ngram, permutations=settings.permutations)
-    texts = sample(_short_texts(inputs), count=count, seed=SEED)
+    texts = sample(_short_texts(root, inputs), count=count, seed=SEED)
     planted = plant(texts, scheme=how, count=count, seed=SEED)
     pairs = sample(_removed(root, done), count=count, seed=SEED)
     wanted = [name for removed, survivor, _ in pairs for name in (removed, survivor)]
-    known = texts_of(wanted)
+    known = texts_of(root, wanted)
     checked: list[Checked] = [
         check(known[removed], known[survivor], estimate=estimate, ngram=settings.ngram)
         for removed, survivor, estimate in pairs
@@ -46,7 +47,7 @@ def audit_run(root: str, done: SliceRun, inputs: Sequence[str], settings: FuzzyS
     return audit(planted, _found(texts, planted, settings), checked, how)
 
 
-def texts_of(ids: Iterable[str]) -> dict[str, str]:
+def texts_of(root: str, ids: Iterable[str]) -> dict[str, str]:
     """The texts of records by id (``<shard>#<line>``); each shard is read once, to the last of its lines that is
     wanted."""
     by_shard: dict[str, set[int]] = {}
@@ -56,16 +57,16 @@ def texts_of(ids: Iterable[str]) -> dict[str, str]:
     found = {}
     for path, numbers in sorted(by_shard.items()):
         last = max(numbers)
-        for batch in read_batches(path):
+        for batch in read_batches(locate(root, path)):
             found.update({f"{path}#{n}": text for n, text in zip(batch.n, batch.texts, strict=True) if n in numbers})
             if batch.n and batch.n[-1] >= last:
                 break
     return found
 
 
-def _short_texts(inputs: Sequence[str]) -> Iterator[str]:
+def _short_texts(root: str, inputs: Sequence[str]) -> Iterator[str]:
     for path in inputs:
-        for batch in read_batches(path):
+        for batch in read_batches(locate(root, path)):
             yield from (text for text in batch.texts if len(text) <= SOURCE_CHARACTERS)
 
 

@@ -63,7 +63,7 @@ def keep_work(
     """
     receipt = context.receipt
     with publishing(context, path=path, name=name, tokenizer=tokenizer) as put:
-        for batch in read_batches(path):
+        for batch in read_batches(context.source(path)):
             receipt.read += len(batch.n)
             receipt.read_bytes += sum(utf8_lengths(batch.texts))
             stay = []
