@@ -21,7 +21,7 @@ sample: .venv/.installed
 	rm -rf $(SAMPLE)
 	$(BIN)/rpj sample $(SAMPLE)
 	$(BIN)/rpj run --all --config $(SAMPLE)/rpj.yaml --root build/sample-run; test $$? -eq 0 -o $$? -eq 3
-	$(BIN)/rpj verify build/sample-run
+	$(BIN)/rpj verify build/sample-run --against build/sample-run/manifest.json
 	$(BIN)/rpj count-tokens build/sample-run --against redpajama-1t
 	$(BIN)/rpj overlap build/sample-run --quiet
 	$(BIN)/rpj dedup exact build/sample-run --by line --root build/sample-jobs --quiet

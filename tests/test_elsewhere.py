@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import toy
 
-from redpajama_data import account, storage
+from redpajama_data import account, receipts, storage
+from redpajama_data.corpus import root_shards
 from redpajama_data.engine import SliceRun, list_inputs, run_slice
 from redpajama_data.errors import RootInUse
 from redpajama_data.executors import Executor, RayExecutor, SerialExecutor
@@ -21,9 +22,10 @@ from redpajama_data.lock import hold
 from redpajama_data.progress import StageProgress
 from redpajama_data.stages import RunSettings
 from redpajama_data.tasks import Workplace
+from slices.shared import load
 
 Run = Callable[..., SliceRun]
-TEXTS = [["one two", "short", "three four"], ["three four", "five six"], ["seven eight", "one two"]]
+TEXTS = [["one two", "short", "three four"], ["three four", "five six"], ["seven eight", "one two", "One, two!"]]
 
 
 @pytest.fixture
@@ -34,6 +36,23 @@ def run(tiny_tokenizer: ModelFile) -> Run:
         place = Workplace(root, 1 << 26)
         quiet = partial(StageProgress, quiet=True)
         return run_slice(toy.SLICE, toy.ToySettings(), shared, inputs, executor or SerialExecutor(), place, quiet)
+
+    return go
+
+
+@pytest.fixture
+def run_jobs(tiny_tokenizer: ModelFile) -> Callable[[str, Executor], None]:
+    """Exact and near-duplicate removal, and signals, over what the toy slice published in a root."""
+
+    def go(root: str, executor: Executor) -> None:
+        shards = root_shards(root, within=True)
+        for name in ("exact", "fuzzy", "signals"):
+            job = load(name)
+            place = Workplace(root, 1 << 26)
+            quiet = partial(StageProgress, quiet=True)
+            done = run_slice(job, job.settings(), RunSettings(tiny_tokenizer, 0.5), shards, executor, place, quiet)
+            assert done.quarantined == []
+        assert receipts.sum_drops(receipts.load_all(root, "fuzzy")) == {"near_duplicate": 1}
 
     return go
 
@@ -76,11 +95,15 @@ def two_nodes() -> Iterator[RayExecutor]:
         cluster.shutdown()
 
 
-def test_two_nodes_give_the_same_bytes(run: Run, raw: str, tmp_path: Path, two_nodes: RayExecutor) -> None:
+def test_two_nodes_give_the_same_bytes(
+    run: Run, run_jobs: Callable[[str, Executor], None], raw: str, tmp_path: Path, two_nodes: RayExecutor
+) -> None:
     assert two_nodes.workers == 2
     run(raw, str(tmp_path / "serial"))
+    run_jobs(str(tmp_path / "serial"), SerialExecutor())
     result = run(raw, str(tmp_path / "ray"), two_nodes)
     assert result.quarantined == []
+    run_jobs(str(tmp_path / "ray"), two_nodes)
     assert tree(str(tmp_path / "ray")) == tree(str(tmp_path / "serial"))
 
 
@@ -125,13 +148,18 @@ def bucket() -> Iterator[str]:
     server.stop()
 
 
-def test_an_object_store_gives_the_same_bytes(run: Run, raw: str, tmp_path: Path, bucket: str) -> None:
+def test_an_object_store_gives_the_same_bytes(
+    run: Run, run_jobs: Callable[[str, Executor], None], raw: str, tmp_path: Path, bucket: str
+) -> None:
     for i, texts in enumerate(TEXTS):
         storage.write_bytes(f"{bucket}/raw/{i}.jsonl", shard(texts))
     run(raw, str(tmp_path / "local"))
+    run_jobs(str(tmp_path / "local"), SerialExecutor())
     run(f"{bucket}/raw", f"{bucket}/out")
+    run_jobs(f"{bucket}/out", SerialExecutor())
+    of_jobs = ("exact/", "fuzzy/", "signals/", "_run/exact/", "_run/fuzzy/", "_run/signals/")  # receipts among them
     for name, data in tree(str(tmp_path / "local")).items():
-        if name.startswith("toy/") or name.endswith((".keys", ".verdicts")):
+        if name.startswith(("toy/", *of_jobs)) or name.endswith((".keys", ".verdicts")):
             assert storage.read_bytes(f"{bucket}/out/{name}") == data, name
     assert all(problem is None for _, problem in account.verify(f"{bucket}/out"))
     assert run(f"{bucket}/raw", f"{bucket}/out").done_now == 0

@@ -61,7 +61,8 @@ def verify(root: str, against: str | None, json_out: bool) -> None:
 def explain(root: str, doc_id: str, json_out: bool) -> None:
     """What happened to one raw record: kept, where; or dropped, by which rule, measured value and limit.
 
-    ID is the raw path as given to the run, `#`, and the record's number from 0.
+    ID is the raw path as given to the run, `#`, and the record's number from 0. A record that was kept is followed
+    through the stages over every slice; ID may also be a shard's, as root:/github/NAME.jsonl.zst#17.
 
     \b
     rpj explain out 'raw/github_0003.gz#17'
