@@ -95,7 +95,7 @@ def build(root: str) -> Manifest:
         parts.append(_part(note, every, own, quarantined))
         shards += own
         used |= {Named(name, sha256) for name, sha256 in note.models}
-    counted = {shard.tokenizer for shard in shards if shard.documents}
+    counted = {shard.tokenizer for shard in shards if shard.documents} - {""}  # "": not counted
     return Manifest(
         FORMAT,
         _version(),
