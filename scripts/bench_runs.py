@@ -27,6 +27,7 @@ PUBLISHED = {  # MB of raw text a second: the published scripts on this input, o
     "arxiv": 0.19,
     "c4": 22.0,
 }
+JOB_MEMORY = "64M"
 MIDDLE = Path(__file__).parent / "bench_parts.py"
 Numbers = dict[str, Any]
 
@@ -108,8 +109,10 @@ class Bench:
     def growth(self, steps: list[int]) -> list[Numbers]:
         """The pipeline on more and more input, one worker."""
         rows = []
+        # Jobs hold tables of all they read: a limit that the least input reaches shows that memory is bounded by it.
+        limit = {"memory": JOB_MEMORY} if self.name in JOBS else {}
         for units in steps:
-            run = self.part("pipeline", units)
+            run = self.part("pipeline", units, **limit)
             rows.append({"units": units, "cpu": run["cpu"], "wall": run["wall"], "peak": run["peak"]})
             if units not in (1, min(steps)):
                 shutil.rmtree(self.folder / f"in-{units}", ignore_errors=True)
