@@ -211,13 +211,16 @@ class _Reader:
             # In brackets of their own lines: line breaks and comments of a YAML file then mean nothing.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # an unknown escape in a text
-                return ast.parse(f"(\n{self.expression}\n)", mode="eval").body
+                tree = ast.parse(f"(\n{self.expression}\n)", mode="eval").body
         except SyntaxError as error:
             raise self.refuse(error.msg, (error.lineno or 2) - 2, max(0, (error.offset or 1) - 1)) from None
         except ValueError:
             raise self.refuse("it has a character that no text may have") from None
         except (RecursionError, MemoryError):
             raise self.refuse("its parts are nested too deep") from None
+        if tree.lineno < 2:  # it begins at the bracket around it: "a) or (b"
+            raise self.refuse("a bracket is closed that was not opened")
+        return tree
 
     def condition(self, node: ast.expr, depth: int) -> ast.expr:
         """Something that is true or false."""

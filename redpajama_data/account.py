@@ -36,6 +36,7 @@ class SliceStatus:
 
     slice: str
     inputs: int
+    finished: bool = True
     stages: list[StageStatus] = field(default_factory=list)
     shards: int = 0
     documents: int = 0
@@ -44,8 +45,8 @@ class SliceStatus:
     quarantined: list[str] = field(default_factory=list)
 
     def complete(self) -> bool:
-        """True when nothing was quarantined or broken and every stage has run."""
-        return not self.broken and not self.quarantined and all(stage.tasks for stage in self.stages)
+        """True when the last run came to its end, nothing was quarantined or broken and every stage has run."""
+        return self.finished and not self.broken and not self.quarantined and all(stage.tasks for stage in self.stages)
 
 
 def slices_of(root: str) -> list[RunNote]:
@@ -70,7 +71,7 @@ def status(root: str) -> list[SliceStatus]:
     """How far every slice of a root is. Raises :class:`UsageError` when it is no root of a run."""
     result = []
     for note in slices_of(root):
-        shown = SliceStatus(note.slice, note.inputs)
+        shown = SliceStatus(note.slice, note.inputs, note.finished)
         stages = {name: StageStatus(name) for name in note.stages}
         for receipt in receipts.load_all(root, note.slice):
             stage = stages.setdefault(receipt.stage, StageStatus(receipt.stage))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -14,12 +15,16 @@ from redpajama_data.errors import BrokenInput
 from redpajama_data.fingerprint import ModelFile
 from redpajama_data.models import REGISTRY
 from redpajama_data.pipeline import BATCH_CHARACTERS, BATCH_DOCUMENTS, MALFORMED_MIN
+from redpajama_data.receipts import WITHIN
 from redpajama_data.shards import MAX_LINE, LineWriter
 from redpajama_data.streams import TooLong, open_decompressed
 from redpajama_data.tasks import TaskContext
 from redpajama_data.tokens import Tokenizer, tokenizer_for
 
 _STEP = 1 << 20  # decompressed bytes split into lines at a time
+_DEEPEST = 400  # lists (or objects) inside each other in a line; published records have 64 at most
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)  # no two ways to match: linear
+_BRACKET = re.compile(rb"[\[{\]}]")
 _TOGETHER = 1 << 18  # characters of a batch up to which its texts are taken together, where that is faster
 _END_OF_TEXT = "<|endoftext|>"
 
@@ -129,13 +134,26 @@ def _decoded(first: int, held: Held, broken: BrokenInput | None) -> Batch:
 
 
 def _utf8(held: Held) -> list[bytes]:
-    """The lines, when all are UTF-8: the decoder looks only at what it decodes, and the rest is passed on as it is.
+    """The lines, when all are UTF-8 and none nests too deep: the decoder looks only at what it decodes, and how deep it
+    goes depends on its caller's stack, so that one process would take a line and another not.
 
-    Raises :class:`UnicodeDecodeError`, and :class:`AttributeError` when one is too long.
+    Raises :class:`UnicodeDecodeError`, :class:`RecursionError`, and :class:`AttributeError` when one is too long.
     """
     lines = cast("list[bytes]", held)
     b"\n".join([line for line in lines if not line.isascii()]).decode()
+    for line in lines:
+        if (line.count(b"[") > _DEEPEST or line.count(b"{") > _DEEPEST) and _depth(line) > _DEEPEST:
+            raise RecursionError(f"more than {_DEEPEST} lists and objects inside each other")
     return lines
+
+
+def _depth(line: bytes) -> int:
+    """How many lists and objects of a JSON line lie inside each other, at most."""
+    depth = deepest = 0
+    for match in _BRACKET.finditer(_STRING.sub(b"", line)):
+        depth += 1 if match[0] in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _decoded_one_by_one(first: int, held: Held, broken: BrokenInput | None) -> Batch:
@@ -159,8 +177,8 @@ def _decoded_one_by_one(first: int, held: Held, broken: BrokenInput | None) -> B
 def counted_batches(context: TaskContext, path: str, *, max_malformed: float) -> Iterator[Batch]:
     """:func:`read_batches` with every line counted in the receipt and rejected ones in the ledger.
 
-    Raises :class:`BrokenInput` at the end when more than ``max_malformed`` of the lines are malformed; a shard that
-    breaks off keeps what came before, as raw files do.
+    Raises :class:`BrokenInput` at the end when more than ``max_malformed`` of the lines are malformed, and for a shard
+    of this root that breaks off; any other that does keeps what came before, as raw files do.
     """
     receipt = context.receipt
     for batch in read_batches(context.source(path)):
@@ -169,6 +187,8 @@ def counted_batches(context: TaskContext, path: str, *, max_malformed: float) ->
         for n, drop in batch.rejected:
             context.drop(f"{path}#{n}", drop)
         if (error := batch.broken) is not None:
+            if path.startswith(WITHIN):  # made again it has the same stamp: this receipt would outlive the repair
+                raise error
             receipt.broken = f"{error.message} ({error.place})" if error.place else error.message
             context.drop(f"{path}#{receipt.read}", Drop("broken_input", error.place or error.message))
             receipt.read += 1

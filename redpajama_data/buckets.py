@@ -108,6 +108,11 @@ class BucketFile:
         widths: npt.NDArray[np.uint64] = np.diff(self._index, axis=1).sum(axis=0)
         return widths
 
+    def spans(self, first: int, end: int, chunk: int) -> list[tuple[int, int]]:
+        """Where the bytes of buckets ``first`` to ``end`` (not included) lie, in pieces of at most ``chunk`` bytes."""
+        ranges = [(int(offsets[first]), int(offsets[end])) for offsets in self._index]
+        return [(at, min(at + chunk, stop)) for start, stop in ranges for at in range(start, stop, chunk)]
+
     def read(self, first: int, end: int, *, chunk: int | None = None) -> Iterator[bytes]:
         """The bytes of buckets ``first`` to ``end`` (not included): flush by flush, bucket by bucket within a flush.
 

@@ -67,6 +67,6 @@ def cli() -> None:
     One slice: rpj run --slice github --input 'raw/github_*.gz' --root out
     Totals:    rpj count-tokens out
 
-    Exit status: 0 done, 1 a check failed, 2 wrong usage or missing model, 3 done but shards were
+    Exit status: 0 done, 1 a check failed or roots differ, 2 wrong usage or missing model, 3 done but shards were
     quarantined or broken, 4 root in use, 5 root cannot be written.
     """

@@ -20,6 +20,7 @@ from redpajama_data import receipts, storage
 from redpajama_data.account import slices_of
 from redpajama_data.batches import Batch, counted_batches, publishing
 from redpajama_data.document import Drop
+from redpajama_data.engine import NOTE
 from redpajama_data.errors import UsageError
 from redpajama_data.fingerprint import ModelFile
 from redpajama_data.receipts import RUN, WITHIN, Output
@@ -56,7 +57,7 @@ class Record:
 
 def is_root(place: str) -> bool:
     """True when a run has written to ``place``."""
-    return bool(storage.find(storage.join(place, RUN)))
+    return any(name.endswith(f"/{NOTE}") for name in storage.find(storage.join(place, RUN)))
 
 
 def list_shards(places: Sequence[str], root: str | None = None) -> list[RawFile]:
@@ -67,13 +68,13 @@ def list_shards(places: Sequence[str], root: str | None = None) -> list[RawFile]
     """
     if not places:
         raise UsageError("no input. Give JSONL files, globs, folders, or the root of a run.")
-    found: dict[str, RawFile] = {}
+    found: dict[str, RawFile] = {}  # by absolute path: a file may be named in several ways
     for place in places:
-        shards = root_shards(place) if is_root(place) else storage.list_files(place, PATTERNS)
-        found.update({raw.path: raw for raw in shards if f"/{RUN}/" not in raw.path})
-    if root is not None:
-        found = _named_from(root, list(found.values()))
-    return sorted(found.values())
+        for raw in root_shards(place) if is_root(place) else storage.list_files(place, PATTERNS):
+            if f"/{RUN}/" not in raw.path:
+                found.setdefault(_absolute(raw.path), raw)
+    shards = list(found.values())
+    return sorted(_named_from(root, shards) if root is not None else shards)
 
 
 def root_shards(root: str, job: str | None = None, *, within: bool = False) -> list[RawFile]:
@@ -94,6 +95,14 @@ def root_shards(root: str, job: str | None = None, *, within: bool = False) -> l
     )
 
 
+def has_shards(root: str, job: str | None = None) -> bool:
+    """Whether :func:`root_shards` would find any."""
+    try:
+        return bool(root_shards(root, job))
+    except UsageError:
+        return False
+
+
 def _published(root: str, name: str | None = None) -> list[Output]:
     return [
         out
@@ -103,26 +112,26 @@ def _published(root: str, name: str | None = None) -> list[Output]:
     ]
 
 
-def _named_from(root: str, shards: Sequence[RawFile]) -> dict[str, RawFile]:
-    """Shards by path; those in the root by their path from there, with the SHA-256 of their receipt as the stamp."""
-    found: dict[str, RawFile] = {}
-    known: dict[str, Output] = {}
-    for raw in shards:
-        inside = _path_in(root, raw.path)
-        if inside is not None:
-            known = known or {out.path: out for out in _published(root)}
-            stamp = known[inside].sha256 if inside in known else raw.stamp
-            raw = RawFile(WITHIN + inside, raw.bytes, stamp)
-        found[raw.path] = raw
-    return found
+def _named_from(root: str, shards: Sequence[RawFile]) -> list[RawFile]:
+    """The shards; those in the root by their path from there, with the SHA-256 of their receipt as the stamp."""
+    inside = {raw.path: path for raw in shards if (path := path_below(root, raw.path)) is not None}
+    known = {out.path: out.sha256 for out in _published(root)} if inside else {}
+    return [
+        RawFile(WITHIN + inside[raw.path], raw.bytes, known.get(inside[raw.path], raw.stamp))
+        if raw.path in inside
+        else raw
+        for raw in shards
+    ]
 
 
-def _path_in(root: str, path: str) -> str | None:
-    """The path from the root, None for a file that is not in it."""
-    if not storage.is_remote(root) and not storage.is_remote(path):
-        root, path = (os.path.abspath(storage.local(each)) for each in (root, path))
-    base = root.rstrip("/") + "/"
+def path_below(folder: str, path: str) -> str | None:
+    """The path from a folder on, None for one that is not in it."""
+    base, path = _absolute(folder).rstrip("/") + "/", _absolute(path)
     return path.removeprefix(base) if path.startswith(base) else None
+
+
+def _absolute(path: str) -> str:
+    return path if storage.is_remote(path) else os.path.abspath(storage.local(path))
 
 
 def slice_of(path: str) -> str:

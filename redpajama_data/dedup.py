@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from redpajama_data.buckets import BucketFile, BucketWriter
 from redpajama_data.errors import UsageError
+from redpajama_data.storage import open_input
 from redpajama_data.tasks import TaskContext
 
 BUCKETS = 4096  # by the top 12 bits of a key: the finest partition; its index takes 32 KiB a flush
@@ -70,15 +71,17 @@ class KeyWriter:
         self._buckets.close()
 
 
-def partition_ranges(total_keys: int, memory: int) -> list[tuple[int, int]]:
-    """Bucket ranges so that one range's keys can be grouped within ``memory`` bytes (keys are hashes: evenly spread).
+def partition_ranges(total_keys: int, memory: int, *, row_bytes: int | None = None) -> list[tuple[int, int]]:
+    """Bucket ranges so that one range's keys can be grouped within ``memory`` bytes, of which each takes ``row_bytes``
+    (default: as much as :func:`first_wins` takes; keys are hashes: evenly spread).
 
     Raises :class:`UsageError` when even one bucket would not fit.
     """
-    need = max(1, -(-total_keys * _BYTES_PER_KEY // memory))
+    row_bytes = row_bytes or _BYTES_PER_KEY
+    need = max(1, -(-total_keys * row_bytes // memory))
     parts = 1 << (need - 1).bit_length()
     if parts > BUCKETS:
-        enough = total_keys * _BYTES_PER_KEY // BUCKETS >> 20
+        enough = total_keys * row_bytes // BUCKETS >> 20
         raise UsageError(f"{total_keys} keys need at least {enough + 1} MB a worker. Give --memory more.")
     width = BUCKETS // parts
     return [(first, first + width) for first in range(0, BUCKETS, width)]
@@ -160,5 +163,9 @@ def read_verdicts(paths: Sequence[str], rank: int, *, memory: int) -> Iterator[t
 
 def _verdicts(path: str, rank: int, chunk: int) -> Iterator[tuple[int, int, int]]:
     with BucketFile(path) as file:
-        for data in file.read(rank, rank + 1, chunk=chunk):
-            yield from np.frombuffer(data, dtype=VERDICT_ROW).tolist()
+        spans = file.spans(rank, rank + 1, chunk)
+    for start, stop in spans:  # closed in between: there may be more partitions than a process may open files
+        with open_input(path) as verdicts:
+            verdicts.seek(start)
+            data = verdicts.read(stop - start)
+        yield from np.frombuffer(data, dtype=VERDICT_ROW).tolist()

@@ -39,6 +39,7 @@ class RunNote(msgspec.Struct):
     kind: Kind = "slice"
     settings: dict[str, Any] = {}
     models: list[tuple[str, str]] = []
+    finished: bool = True  # False from the start of a run to its end
 
 
 @dataclass
@@ -97,6 +98,9 @@ def run_slice(
     Raises the errors that stop a whole run (:class:`StorageError`, :class:`MissingModel`, :class:`UsageError`).
     """
     result = SliceRun(part.name)
+    for raw in inputs:
+        if "\n" in raw.path or not _is_utf8(raw.path):
+            raise UsageError(f"{raw.path!r}: a name with a line end, or not in UTF-8. Rename it, then run again.")
     names = "".join(f"{raw.path}\n" for raw in inputs).encode()
     inputs_file = Output(f"{RUN}/{part.name}/inputs.txt", len(names), hashlib.sha256(names).hexdigest(), len(inputs))
     stages = part.stages(settings, run)
@@ -111,6 +115,7 @@ def run_slice(
         settings.source_shards,
         part.kind,
         settings.model_dump(mode="json", exclude={"input"}),
+        finished=False,
     )
     note_path = storage.join(place.root, RUN, part.name, NOTE)
     _write_if_changed(storage.join(place.root, inputs_file.path), names)
@@ -126,6 +131,7 @@ def run_slice(
         models |= {model for piece in planned for model in models_of(piece.work)}
         tasks = [_task(part, stage, rank, piece) for rank, piece in enumerate(planned)]
         _run_stage(part, stage, tasks, executor, place, progress, result)
+    note.finished = True
     _write_if_changed(note_path, _encoded(note, [(posixpath.basename(m.path), m.sha256) for m in models]))
     _remove_stale(place.root, part, stages, result)
     return result
@@ -142,6 +148,14 @@ def _models_before(note_path: str) -> list[tuple[str, str]]:
         return msgspec.json.decode(data, type=RunNote).models if data else []
     except msgspec.DecodeError:
         return []
+
+
+def _is_utf8(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse_fewer_inputs(part: Slice, inputs: Sequence[RawFile], root: str, before: str) -> None:
@@ -225,7 +239,7 @@ def _remove_unfinished(root: str, part: Slice) -> None:
     """Remove the temporary files of killed runs; nobody else can be writing, the root is held."""
     for base in (f"{RUN}/{part.name}", part.name):
         for name in storage.find(storage.join(root, base)):
-            if storage.TMP_MARK in name:
+            if storage.TMP_MARK in name.rsplit("/", 1)[-1]:
                 storage.remove(storage.join(root, base, name))
 
 

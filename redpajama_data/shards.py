@@ -101,7 +101,7 @@ def read_stored(path: str) -> Iterator[tuple[int, Document]]:
 
 def read_names(path: str) -> list[str]:
     """A small file of one name a line."""
-    return (read_bytes(path) or b"").decode().splitlines()
+    return (read_bytes(path) or b"").decode().split("\n")[:-1]  # splitlines would split a name at U+2028
 
 
 def nested_too_deep(record: dict[str, Any]) -> bool:

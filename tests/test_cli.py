@@ -544,3 +544,15 @@ def test_output_into_a_closed_pipe_is_no_traceback(root: Path) -> None:
         process.stdout.close()
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
+
+
+def test_a_run_that_was_ended_is_not_complete(tmp_path: Path, raw: Path, options: list[str]) -> None:
+    import msgspec
+
+    root = tmp_path / "root"
+    assert rpj(*options, "--input", raw, "--root", root).code == 0
+    assert rpj("status", root).code == 0
+    note = root / "_run" / "github" / "run.json"
+    note.write_bytes(msgspec.json.encode({**msgspec.json.decode(note.read_bytes()), "finished": False}))
+    shown = rpj("status", root)
+    assert (shown.code, "incomplete" in shown.out) == (3, True)

@@ -248,3 +248,74 @@ def test_equal_runs_in_two_roots_leave_equal_files(tmp_path: Path, tiny_tokenize
         made.append({name: data for name, data in files.items() if not name.startswith("_run/lock")})
     assert "manifest.json" in made[0]
     assert made[0] == made[1]
+
+
+def test_a_shard_of_the_root_that_is_gone_is_taken_again_when_it_is_back(
+    tmp_path: Path, tiny_tokenizer: ModelFile
+) -> None:
+    raw = write(tmp_path / "in" / "x.jsonl", [b'{"text": "one two three"}'])
+    config = load_config(None, {"root": str(tmp_path / "out"), "executor": "serial", "tokenizer": tiny_tokenizer.path})
+    slice_alone = [(SLICE, ToySettings(input=(str(raw),)))]
+    job = [(JOB, ToyJobSettings(input=(str(tmp_path / "out"),)))]
+    run(slice_alone, config, quiet=True)
+    (tmp_path / "out" / "toy" / "00000-x.jsonl.zst").unlink()
+    report = run(job, config, quiet=True)
+    assert "no such file" in report.slices[0].quarantined[0].reason
+    run(slice_alone, config, quiet=True)
+    assert run(job, config, quiet=True).slices[0].done_now == 1
+    assert len(kept_lines(tmp_path / "out")) == 1
+
+
+@pytest.mark.parametrize("root", ["shards", "shards/out"])
+def test_a_root_inside_the_input_is_refused(tmp_path: Path, tiny_tokenizer: ModelFile, root: str) -> None:
+    write(tmp_path / "shards" / "c4" / "x.jsonl", LINES)
+    with pytest.raises(UsageError, match="lies in the input"):
+        run_job(tmp_path / root, tiny_tokenizer, tmp_path / "shards")
+    assert not (tmp_path / root / "toy_job").exists()
+
+
+def test_what_a_job_wrote_is_no_input_of_its_own(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
+    write(tmp_path / "in" / "c4" / "x.jsonl", LINES)
+    run_job(tmp_path / "out", tiny_tokenizer, tmp_path / "in")
+    with pytest.raises(UsageError, match="itself writes"):
+        run_job(tmp_path / "out", tiny_tokenizer, tmp_path / "out" / "toy_job")
+
+
+def test_a_file_named_in_several_ways_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "c4" / "x.jsonl", LINES)
+    monkeypatch.chdir(tmp_path)
+    found = list_shards(["c4", "./c4", f"{tmp_path}/c4/x.jsonl", f"file://{tmp_path}/c4/x.jsonl"])
+    assert [raw.path for raw in found] == ["c4/x.jsonl"]
+
+
+@pytest.mark.parametrize(("depth", "kept"), [(399, 1), (400, 0), (900, 0), (5000, 0)])
+def test_nesting_has_the_same_limit_everywhere(
+    tmp_path: Path, tiny_tokenizer: ModelFile, depth: int, kept: int
+) -> None:
+    line = b'{"text": "[[[ \\" [[[", "meta": ' + b"[" * depth + b"]" * depth + b"}"
+    shard = write(tmp_path / "c4" / "x.jsonl", [line])
+    for executor in ("serial", "local"):
+        (receipt,) = run_job(tmp_path / executor, tiny_tokenizer, shard, executor=executor).slices[0].all_receipts()
+        assert (receipt.kept, receipt.dropped) == (kept, {} if kept else {"malformed": 1})
+
+
+def test_a_name_with_a_unicode_line_end_is_one_name(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
+    write(tmp_path / "c4" / "a\u2028b.jsonl", LINES)
+    for _ in range(2):
+        assert run_job(tmp_path / "out", tiny_tokenizer, tmp_path / "c4").exit_code() == 0
+
+
+@pytest.mark.parametrize("name", ["a\nb.jsonl", "a\udcffb.jsonl"])
+def test_a_name_that_cannot_be_listed_is_refused(tmp_path: Path, tiny_tokenizer: ModelFile, name: str) -> None:
+    write(tmp_path / "c4" / name, LINES)
+    with pytest.raises(UsageError, match="Rename it"):
+        run_job(tmp_path / "out", tiny_tokenizer, tmp_path / "c4")
+
+
+def test_a_slice_without_shards_leaves_the_jobs_out(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
+    write(tmp_path / "in" / "x.jsonl", [b"crash"] * 200)
+    config = load_config(None, {"root": str(tmp_path / "out"), "executor": "serial", "tokenizer": tiny_tokenizer.path})
+    report = run([(SLICE, ToySettings(input=(str(tmp_path / "in"),))), (JOB, ToyJobSettings())], config, quiet=True)
+    assert report.exit_code() == 3
+    assert [bool(part.left_out) for part in report.slices] == [False, True]
+    output.print_report(report, as_json=False)

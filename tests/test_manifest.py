@@ -242,7 +242,9 @@ def test_settings_keep_no_folders() -> None:
 
 def verified(capsys: pytest.CaptureFixture[str], root: Path, against: Path | None, as_json: bool) -> tuple[bool, str]:
     problems = collect_problems(account.verify(str(root)), quiet=True)
-    well = print_verified(str(root), problems, None if against is None else str(against), as_json=as_json)
+    well = print_verified(
+        str(root), problems, None if against is None else manifest.load(str(against)), as_json=as_json
+    )
     return well, capsys.readouterr().out
 
 

@@ -214,6 +214,8 @@ def test_the_command(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
         "exit_code": 0,
         "documents": 3,
         "dropped": {"malformed": 3},
+        "broken": [],
+        "quarantined": [],
     }
 
 

@@ -29,7 +29,14 @@ dedup.add_command(exact)
 @click.option("--permutations", type=int, metavar="N", help="Numbers a signature. Default: 128.")
 @click.option("--priority", metavar="A,B,...", help="Slices whose copy stays, highest first. Default: input order.")
 @click.option("--audit", is_flag=True, help="Measure recall on planted near-duplicates and precision on removed pairs.")
-@click.option("--audit-size", default=1000, show_default=True, metavar="N", help="Texts planted, and pairs compared.")
+@click.option(
+    "--audit-size",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Texts planted, and pairs compared.",
+)
 def fuzzy(
     inputs: tuple[str, ...],
     threshold: float | None,
@@ -55,7 +62,7 @@ def fuzzy(
     settings = {"threshold": threshold, "ngram": ngram, "permutations": permutations, "priority": priority}
     report = options.run_job("fuzzy", inputs, settings, {**rest, "json_out": json_out})
     (part,) = report.slices
-    if not part.receipts["components"]:
+    if not part.receipts.get("components"):
         options.finish(report, json_out=json_out)
     clusters = storage.join(report.root, part.receipts["components"][0].outputs["clusters"].path)
     measured = None

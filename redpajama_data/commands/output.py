@@ -208,6 +208,9 @@ def count(places: Sequence[str], tokenizer: str | None) -> tuple[list[SliceTotal
         if tokenizer is None or by == {load_tokenizer(tokenizer).sha256}:
             return totals, ", ".join(_tokenizer_name(sha256) for sha256 in sorted(by)) or "nothing"
         return [_recount(places[0], part, tokenizer) for part in totals], load_tokenizer(tokenizer).identity
+    for place in places:
+        if is_root([place]):
+            raise UsageError(f"{place} is the root of a run: give it alone. Roots and files are not counted together.")
     loaded = load_tokenizer(tokenizer or DEFAULT_TOKENIZER)
     if not storage.is_remote(places[0]) and len(places) == 1:
         places = [raw.path for raw in storage.list_files(places[0], JSONL)]
@@ -218,7 +221,10 @@ def _recount(root: str, part: SliceTotals, tokenizer: str) -> SliceTotals:
     """A slice's published shards counted again with another tokenizer, one source shard a file."""
     shards = [raw.path for raw in storage.list_files(storage.join(root, part.slice), ("*.jsonl.zst",))]
     counted = _count(shards, load_tokenizer(tokenizer), part.slice)
-    counted.source_shards = part.source_shards if len(shards) == len(part.shard_tokens) else None
+    if len(shards) != len(part.shard_tokens):  # several shards a raw file: its part of the tokens as it was counted
+        rate = counted.tokens / part.tokens if part.tokens else 0
+        counted.shard_tokens = [round(tokens * rate) for tokens in part.shard_tokens]
+    counted.source_shards = part.source_shards
     return counted
 
 
@@ -270,7 +276,9 @@ def print_totals(
     else:
         if falls:
             click.echo(waterfall_table.render(falls) + "\n")
-        click.echo(render(totals, tokenizer))
+        if recounted_with and falls:
+            click.echo("The tokens above are as the run counted them; those below were counted now.\n")
+        click.echo(render(totals, tokenizer) if totals else "No slice was run in this root: the jobs are above.")
         if against is not None:
             click.echo("\n" + against_table.render(gaps, REFERENCES[against]))
         for failure in failures:

@@ -10,20 +10,21 @@ import click
 
 from redpajama_data.commands.output import Problems, echo_json, print_problems
 from redpajama_data.reports import manifest
+from redpajama_data.reports.manifest import Manifest
 from redpajama_data.reports.manifest_compare import compare, render, reproduced
 from redpajama_data.reports.root_diff import SliceDiff
 
 _KINDS = {"changed": "changed", "only_a": "only in A", "only_b": "only in B"}
 
 
-def print_verified(root: str, problems: Problems, against: str | None, *, as_json: bool) -> bool:
+def print_verified(root: str, problems: Problems, against: Manifest | None, *, as_json: bool) -> bool:
     """Print the outcome of ``rpj verify``, with ``against`` (a manifest or its root) also how the root compares with
     it; True when all is well.
 
     Raises :class:`UsageError` when there is no manifest at ``against``.
     """
     mine = manifest.build(root)
-    differences = [] if against is None else compare(mine, manifest.load(against))
+    differences = [] if against is None else compare(mine, against)
     if as_json:
         shown: dict[str, Any] = {"checked": problems.checked, "problems": problems.found}
         if against is not None:

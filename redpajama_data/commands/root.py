@@ -48,9 +48,10 @@ def verify(root: str, against: str | None, json_out: bool) -> None:
     rpj verify out
     rpj verify out --against manifest-of-last-week.json
     """
+    theirs = None if against is None else manifest.load(against)  # before hours of checksums
     checks = itertools.chain(account.verify(root), manifest.check(root))
     problems = output.collect_problems(checks, quiet=json_out)
-    if not output_compare.print_verified(root, problems, against, as_json=json_out):
+    if not output_compare.print_verified(root, problems, theirs, as_json=json_out):
         sys.exit(1)
 
 

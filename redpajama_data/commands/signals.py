@@ -52,7 +52,10 @@ def signals(inputs: tuple[str, ...], siphash: str | None, json_out: bool, **rest
     kept = sum(receipt.kept for receipt in part.all_receipts())
     dropped = sum_drops(part.all_receipts())
     if json_out:
-        output.echo_json({"root": report.root, "exit_code": report.exit_code(), "documents": kept, "dropped": dropped})
+        quarantined = [{"stage": e.stage, "task": e.task, "reason": e.reason} for e in part.quarantined]
+        broken = [receipt.broken for receipt in part.broken()]
+        shown = {"root": report.root, "exit_code": report.exit_code(), "documents": kept, "dropped": dropped}
+        output.echo_json({**shown, "broken": broken, "quarantined": quarantined})
     else:
         left = f", {sum(dropped.values()):,} lines without ({output.drops_line(dropped)})" if dropped else ""
         click.echo(f"signals of {kept:,} documents in {report.root}/signals{left}")

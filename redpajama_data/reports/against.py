@@ -24,7 +24,7 @@ REFERENCES: dict[str, Reference] = {"redpajama-1t": "redpajama", "llama": "llama
 TOP_RULES = 3  # rules named for a slice
 NEOX = "gpt-neox-20b"
 
-Cause = Literal["slice", "shards", "source", "tokenizer", "quarantined", "broken", "rule", "job"]
+Cause = Literal["slice", "shards", "source", "tokenizer", "quarantined", "broken", "missing", "rule", "job"]
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ def explain_gaps(root: str, totals: Sequence[SliceTotals], tokenizers: set[str],
             *_sources(name, read_names(storage.join(root, RUN, name, "inputs.txt")), against),
             *_tokenizer(of[name], tokenizers, against),
             *_failures(root, name),
+            *_missing(falls.get(name)),
             *_rules(falls.get(name)),
         ]
         gaps.append(Gap(name, of[name].tokens, value, basis, published, reasons))
@@ -221,6 +222,18 @@ def _failures(root: str, name: str) -> Iterable[Reason]:
             f"{len(broken):,} {_tasks(len(broken))} had a raw file that broke off, its rest is missing ({broken[0]})",
             numbers={"files": broken},
         )
+
+
+def _missing(fall: Waterfall | None) -> Iterable[Reason]:
+    for row in fall.rows if fall is not None else ():
+        if row.kind == "missing":
+            yield Reason(
+                "missing",
+                f"{row.documents:,} documents never came to {row.stage}: a task of it is quarantined or has not run.",
+                None if row.tokens is None else -row.tokens,
+                estimated=True,
+                numbers={"stage": row.stage, "documents": row.documents, "bytes": row.bytes},
+            )
 
 
 def _tasks(count: int) -> str:

@@ -53,7 +53,7 @@ def render(differences: Sequence[Difference], shards: int) -> str:
         lines = [f"first difference: {real[0].sentence()}"]
         lines += [f"and {len(real) - 1:,} more"] if len(real) > 1 else []
     lines += [f"{'may explain it' if real else 'made with'}: {each.sentence()}" for each in explanations]
-    if real and not explanations:
+    if real and not explanations and not real[0].mine.startswith("was "):
         lines.append("version, models, tokenizers and settings are equal: look at the raw files")
     return "\n".join(lines)
 
@@ -93,7 +93,9 @@ def _parts(mine: Manifest, theirs: Manifest) -> Iterator[Difference]:
     ours, others = ({part.slice: part for part in manifest.slices} for manifest in (mine, theirs))
     for name in dict.fromkeys((*ours, *others)):
         if name not in ours or name not in others:
-            yield Difference(name, "there" if name in ours else "not there", "there" if name in others else "not there")
+            yield Difference(
+                name, "was run" if name in ours else "was not run", "was run" if name in others else "was not run"
+            )
     common = [(ours[name], others[name]) for name in ours if name in others]
     for part, other in common:
         yield from _made_with(part, other)

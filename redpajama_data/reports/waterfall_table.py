@@ -58,7 +58,7 @@ def _table(each: Waterfall) -> str:
     lines = [(each.slice, "", "documents", "bytes", "tokens"), *(_cells(row) for row in each.rows)]
     last, before = (each.rows[-1] if each.rows else None), None
     for job, source, rows in each.jobs:
-        if last is None or source != before or _amounts(rows[0]) != _amounts(last):
+        if last is None or source != before or _amounts(rows[0])[:2] != _amounts(last)[:2]:
             read = f"read by {job}, from {source}" if source else f"read by {job}"
             lines.append(("", read, *_amounts(rows[0])))
         lines += [_cells(row, job) for row in rows[1:]]

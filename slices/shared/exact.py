@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Literal
 
@@ -119,6 +120,16 @@ def order_of(paths: Sequence[str], priority: Sequence[str]) -> list[int]:
     return order
 
 
+def checked(first: Stage, priority: Sequence[str]) -> Stage:
+    """The first stage of a job, which raises for a wrong ``priority`` before anything is done."""
+    return replace(first, plan=partial(_plan_checked, first=first, priority=priority))
+
+
+def _plan_checked(plan: Plan, *, first: Stage, priority: Sequence[str]) -> list[Planned]:
+    order_of([raw.path for raw in plan.inputs], priority)
+    return first.plan(plan)
+
+
 def _plan_dedup(plan: Plan, *, priority: Sequence[str]) -> list[Planned]:
     order = order_of([raw.path for raw in plan.inputs], priority)
     receipts = sorted(plan.receipts["keys"], key=lambda receipt: order[receipt.rank])
@@ -204,7 +215,7 @@ def stages(settings: ExactSettings, run: RunSettings) -> list[Stage]:
         return partial(keys_work, path=raw.path, by=settings.by, max_malformed=run.max_malformed)
 
     return [
-        per_shard("keys", keys),
+        checked(per_shard("keys", keys), settings.priority),
         Stage("dedup", partial(_plan_dedup, priority=settings.priority), ("keys",)),
         Stage("keep", partial(_plan_keep, by=settings.by, run=run), ("keys", "dedup"), whole=("dedup",)),
     ]

@@ -34,7 +34,7 @@ from redpajama_data.shards import read_jsonl, read_names, to_json
 from redpajama_data.stages import Plan, Planned, RunSettings, Slice, Stage, Work, outputs
 from redpajama_data.storage import RawFile
 from redpajama_data.tasks import TaskContext
-from slices.shared.exact import order_of
+from slices.shared.exact import checked, order_of
 
 VERDICT_ROW = np.dtype([("n", "<u8"), ("kept_rank", "<u8"), ("kept_n", "<u8"), ("size", "<u8")])
 _PIECE = 1 << 20  # bytes of edges read at a time
@@ -271,7 +271,7 @@ def stages(settings: FuzzySettings, run: RunSettings) -> list[Stage]:
         return partial(signatures_work, path=raw.path, scheme=scheme, max_malformed=run.max_malformed)
 
     return [
-        per_shard("signatures", signatures),
+        checked(per_shard("signatures", signatures), settings.priority),
         Stage("bands", partial(_plan_bands, scheme=scheme, priority=settings.priority), ("signatures",)),
         Stage(
             "components",

@@ -15,7 +15,7 @@ from redpajama_data.batches import read_batches
 from redpajama_data.config import RunConfig
 from redpajama_data.engine import SliceRun
 from redpajama_data.receipts import locate
-from redpajama_data.run import run
+from redpajama_data.run import NO_TOKENS, run
 from redpajama_data.shards import LineWriter, read_jsonl, to_json
 from redpajama_data.stages import outputs
 from slices.shared.audit import Audit, Checked, audit, check, sample
@@ -88,7 +88,7 @@ def _found(texts: Sequence[str], planted: Sequence[Planted], settings: FuzzySett
                 lines.write(to_json({"text": text}))
             lines.close()
         root = os.path.join(folder, "root")
-        config = RunConfig.model_validate({"root": root, "executor": "serial", "workers": 1})
+        config = RunConfig.model_validate({"root": root, "executor": "serial", "workers": 1, "tokenizer": NO_TOKENS})
         made = settings.model_copy(update={"input": (shard,), "priority": ()})
         (part,) = run([(JOB, made)], config, quiet=True).slices
         survivor = {}

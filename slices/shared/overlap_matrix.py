@@ -39,7 +39,7 @@ class _Groups(NamedTuple):
 
 def matrix_ranges(rows: int, memory: int) -> list[tuple[int, int]]:
     """Ranges of groups that fit in ``memory`` bytes a task. Raises :class:`UsageError` when none is small enough."""
-    return partition_ranges(rows, memory // 2)
+    return partition_ranges(rows, memory, row_bytes=_BYTES_PER_ROW)
 
 
 def matrix_work(
