@@ -30,7 +30,7 @@ from redpajama_data.storage import RawFile
 from redpajama_data.tasks import TaskContext
 
 PATTERNS = ("*.jsonl", "*.jsonl.zst", "*.jsonl.gz", "*.json.gz")
-_RANK = re.compile(r"^\d{5,}-")  # what a run has put before a shard's name
+_RANK = re.compile(r"^\d{5,7}-")  # what a run has put before a shard's name; a date has eight digits
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 

@@ -53,6 +53,8 @@ def bench(name: str, given: argparse.Namespace, folder: Path, say: Any) -> Numbe
         held = f", {_show(p['times_against'])} {p['against']}" if p["times_against"] else ""
         unit = f" {p['unit']}/s"
         say(f"  rate      {_show(p['rate'], unit)}{held}")
+        if p["uncounted_rate"]:
+            say(f"            {p['uncounted_rate']:,.1f} {p['unit']}/s without counting tokens (one run)")
         say(f"  floor     {_show(p['times_floor'])} the CPU time of the plain loop ({min(p['floor_cpu']):.2f} s)")
         say(
             f"  memory    {p['peak'] / 1e6:.0f} MB peak, one worker; "

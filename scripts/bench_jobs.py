@@ -15,7 +15,8 @@ SOURCES = ("stackexchange", "c4", "common_crawl", "books")  # prose and document
 
 class Job(NamedTuple):
     """One job: its settings, how its input is made, and the rate it is held against in MB of text a second (or
-    records, where ``unit`` says so), with whose rate that is. ``scale`` is the input of the pairs, in units."""
+    records, where ``unit`` says so), with whose rate that is. ``scale`` is the input of the pairs, in units;
+    ``uncounted``: it can go without counting tokens."""
 
     settings: Callable[[Path], dict[str, Any]]
     make: Callable[[Iterator[str], Path, int], list[Path]]
@@ -23,12 +24,13 @@ class Job(NamedTuple):
     whose: str
     unit: str = "MB"
     scale: int = 1
+    uncounted: bool = True
 
 
 JOBS = {
     "exact": Job(lambda data: {}, short_records, 85_000, "records/s, asked", "records", 8),
     "fuzzy": Job(lambda data: {}, documents, 0.26, "MB/s of datatrove, measured on another day"),
-    "overlap": Job(lambda data: {}, documents, None, ""),
+    "overlap": Job(lambda data: {}, documents, None, "", uncounted=False),
     "signals": Job(lambda data: {}, documents, 0.41, "MB/s of the published code"),
     "quality_score": Job(lambda data: {"model": str(data / "models" / "wikiref.bin")}, documents, None, ""),
     "filter": Job(lambda data: {"where": "rps_doc_word_count >= 50"}, documents, None, ""),

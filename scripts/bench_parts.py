@@ -50,13 +50,14 @@ def part(spec: dict[str, Any]) -> dict[str, Any]:
 
 def job(spec: dict[str, Any]) -> dict[str, Any]:
     """Run a job over shards; how many records it read and kept."""
+    from redpajama_data.account import is_published
     from redpajama_data.config import RunConfig, slice_settings
     from redpajama_data.run import run
     from slices.shared import load
 
     part = load(spec["job"])
     given = {"root": spec["out"], "executor": "serial", "workers": 1, "memory": "1G"}
-    given |= {key: spec[key] for key in ("executor", "workers", "memory") if key in spec}
+    given |= {key: spec[key] for key in ("executor", "workers", "memory", "tokenizer") if key in spec}
     config = RunConfig.model_validate(given)
     settings = slice_settings(part.settings, part.name, config, {**spec["settings"], "input": spec["files"]}, None)
     report = run([(part, settings)], config, quiet=True)
@@ -64,7 +65,7 @@ def job(spec: dict[str, Any]) -> dict[str, Any]:
         raise SystemExit(f"the job left something out: {report.slices[0].quarantined or report.slices[0].broken()}")
     receipts = report.slices[0].all_receipts()
     first = receipts[0].stage
-    last = [receipt for receipt in receipts if receipt.tokenizer]
+    last = [receipt for receipt in receipts if is_published(receipt)]
     return {
         "records": sum(receipt.read for receipt in receipts if receipt.stage == first),
         "documents": sum(receipt.kept for receipt in last),

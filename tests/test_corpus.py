@@ -173,6 +173,7 @@ def test_slice_of(path: str, name: str) -> None:
         ("out/c4/00003-x.jsonl.zst", "00017-x"),
         ("out/c4/00003-00001-x.jsonl.zst", "00017-00001-x"),
         ("out/c4/1234-x.json.gz", "00017-1234-x"),
+        ("out/c4/20231201-x.json.gz", "00017-20231201-x"),
     ],
 )
 def test_shard_task_name(path: str, name: str) -> None:
