@@ -41,16 +41,27 @@ def _plan_members(plan: Plan) -> list[Planned]:
     for receipt in plan.receipts["keys"]:
         tokens = receipt.outputs["tokens"]
         if receipt.rank in signed:
-            path = plan.inputs[receipt.rank].path
-            refuse_change(path, records=signed[receipt.rank], before=receipt.kept)
-            work = partial(members_work, rank=receipt.rank, tokens=tokens.path, verdicts=verdicts.path)
+            work = partial(
+                members_work,
+                path=plan.inputs[receipt.rank].path,
+                records=(signed[receipt.rank], receipt.kept),
+                rank=receipt.rank,
+                tokens=tokens.path,
+                verdicts=verdicts.path,
+            )
             planned.append(Planned(receipt.task, work, [tokens, verdicts]))
     return planned
 
 
-def members_work(context: TaskContext, *, rank: int, tokens: str, verdicts: str) -> None:
+def members_work(
+    context: TaskContext, *, path: str, records: tuple[int, int], rank: int, tokens: str, verdicts: str
+) -> None:
     """Write the rows of a shard: :data:`redpajama_data.dedup.KEY_ROW` with the key of the cluster's first document,
-    and the document's own tokens in ``n``."""
+    and the document's own tokens in ``n``.
+
+    ``records`` are how many signatures and keys were made of ``path``. Raises :class:`BrokenInput` when they differ.
+    """
+    refuse_change(path, records=records[0], before=records[1])
     found = _Survivors(context.upstream(verdicts), rank)
     with context.file("members", "members") as out, open_input(context.upstream(tokens)) as file:
         writer = dedup.KeyWriter(out)
