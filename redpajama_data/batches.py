@@ -141,8 +141,8 @@ def _utf8(held: Held) -> list[bytes]:
     """
     lines = cast("list[bytes]", held)
     b"\n".join([line for line in lines if not line.isascii()]).decode()
-    for line in lines:
-        if (line.count(b"[") > _DEEPEST or line.count(b"{") > _DEEPEST) and _depth(line) > _DEEPEST:
+    for line in [line for line in lines if len(line) > 2 * _DEEPEST]:  # a bracket opens, a bracket closes
+        if line.count(b"[") + line.count(b"{") > _DEEPEST and _depth(line) > _DEEPEST:
             raise RecursionError(f"more than {_DEEPEST} lists and objects inside each other")
     return lines
 
