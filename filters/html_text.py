@@ -78,12 +78,15 @@ def _needs_events(html: str) -> bool:
     """True where the tree loses what the events have.
 
     The tree drops all that follows ``</html>``, joins the two texts around a doctype, and drops white space that comes
-    while no element is open, which only stray end tags, comments or instructions at the very start can cause.
+    while no element is open, which only stray end tags, comments, instructions or white space written as a reference
+    (``&#10;``) at the very start can cause.
     """
     lowered = html.lower()
     if "</html" in lowered or "<!doctype" in lowered:
         return True
     start = html.lstrip()[:2]
+    if start == "&#":
+        return True
     return start[:1] in ("", "<") and not (start[1:].isascii() and start[1:].isalpha())
 
 

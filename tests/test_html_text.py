@@ -102,6 +102,7 @@ def test_cases(html: str, text: str) -> None:
 @settings(max_examples=400, deadline=None)
 @given(fragments | st.text(max_size=40))
 @example("</a>\n ")
+@example("&#XA;b")
 @example("<p></html> ")
 @example("x<!doctype x>\f")
 def test_equals_beautiful_soup(html: str) -> None:
