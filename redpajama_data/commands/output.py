@@ -15,9 +15,10 @@ from tqdm import tqdm
 from redpajama_data import models, storage
 from redpajama_data.account import Fate, SliceStatus, is_published, root_totals
 from redpajama_data.config import SliceSettings
+from redpajama_data.corpus import PATTERNS, is_root
 from redpajama_data.engine import SliceRun, list_inputs
 from redpajama_data.errors import UsageError
-from redpajama_data.receipts import RUN, sum_drops
+from redpajama_data.receipts import sum_drops
 from redpajama_data.reports import against_table, waterfall_table
 from redpajama_data.reports.against import REFERENCES, Gap, explain_gaps
 from redpajama_data.reports.totals import SliceTotals, amount, check, count_files, parse_percent
@@ -27,7 +28,6 @@ from redpajama_data.run import RunReport
 from redpajama_data.stages import Slice
 from redpajama_data.tokens import load_tokenizer
 
-JSONL = ("*.jsonl", "*.jsonl.zst", "*.jsonl.gz", "*.json.gz")
 DEFAULT_TOKENIZER = "gpt-neox-20b"
 
 
@@ -193,9 +193,9 @@ def skip_without_input(
 # ---------------------------------------------------------------------------------------------- totals, models
 
 
-def is_root(places: Sequence[str]) -> bool:
-    """True for one place that is the root of a run."""
-    return len(places) == 1 and bool(storage.find(storage.join(places[0], RUN)))
+def _only_root(places: Sequence[str]) -> str | None:
+    """The root of a run, when ``places`` is one and nothing else."""
+    return places[0] if len(places) == 1 and is_root(places[0]) else None
 
 
 def count(places: Sequence[str], tokenizer: str | None) -> tuple[list[SliceTotals], str]:
@@ -203,17 +203,17 @@ def count(places: Sequence[str], tokenizer: str | None) -> tuple[list[SliceTotal
 
     Raises :class:`UsageError` when roots and files are mixed.
     """
-    if is_root(places):
+    if _only_root(places):
         totals, by = root_totals(places[0])
         if tokenizer is None or by == {load_tokenizer(tokenizer).sha256}:
             return totals, ", ".join(_tokenizer_name(sha256) for sha256 in sorted(by)) or "nothing"
         return [_recount(places[0], part, tokenizer) for part in totals], load_tokenizer(tokenizer).identity
     for place in places:
-        if is_root([place]):
+        if is_root(place):
             raise UsageError(f"{place} is the root of a run: give it alone. Roots and files are not counted together.")
     loaded = load_tokenizer(tokenizer or DEFAULT_TOKENIZER)
     if not storage.is_remote(places[0]) and len(places) == 1:
-        places = [raw.path for raw in storage.list_files(places[0], JSONL)]
+        places = [raw.path for raw in storage.list_files(places[0], PATTERNS)]
     return [_count(places, loaded, "files")], loaded.identity
 
 
@@ -260,7 +260,7 @@ def print_totals(
     Raises :class:`UsageError` for ``against`` without a root.
     """
     failures = check(totals, parse_percent(tolerance)) if tolerance is not None else []
-    root = places[0] if is_root(places) else None
+    root = _only_root(places)
     falls = waterfalls(root) if root is not None else []
     gaps: list[Gap] = []
     if against is not None:
