@@ -5,24 +5,40 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from redpajama_data.errors import UsageError
 
-_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*$", re.IGNORECASE)
+_CONFIG_MAX = 1 << 20  # characters; the published run's has 3,000
+_DEPTH_MAX, _KEYS_MAX = 20, 100_000  # levels, and keys at all of them
+STALL_MINUTES = 15.0  # no task is taken for hung before: the slowest real shard, a dump of 60 GB aside, takes 10
+_SECTIONS = ("slices", "jobs", "download", "addresses")  # of a file; --set cannot give them
+_COUNT = re.compile(r"^\s*(\d{1,30}(?:\.\d{1,30})?)\s*([KMBT]?)\s*$", re.IGNORECASE)
+_SIZE = re.compile(r"^\s*(\d{1,30}(?:\.\d{1,30})?)\s*([KMGT]?)(?:i?B)?\s*$", re.IGNORECASE)
+
+
+def _scaled(value: object, form: re.Pattern[str], units: str, base: int, expected: str) -> int:
+    """A whole number, or one before a unit: the first of ``units`` is 1, each of the others ``base`` times the last."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = form.match(str(value))
+    if not match:
+        raise ValueError(f"expected {expected}")
+    return int(Decimal(match[1]) * base ** units.index(match[2].upper() or " "))
 
 
 def parse_size(value: object) -> int:
     """Bytes from ``600M``, ``2 GiB`` or a number; K, M, G, T are powers of 1024. Raises ValueError."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    match = _SIZE.match(str(value))
-    if not match:
-        raise ValueError("expected a size such as 600M or 4G")
-    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+    return _scaled(value, _SIZE, " KMGT", 1024, "a size such as 600M or 4G")
+
+
+def parse_count(value: object) -> int:
+    """A number from ``800B``, ``1.4T`` or a number; K, M, B, T are powers of 1000. Raises ValueError."""
+    return _scaled(value, _COUNT, " KMBT", 1000, "a number such as 800B or 1.4T")
 
 
 def split_list(value: object) -> object:
@@ -32,7 +48,19 @@ def split_list(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def plain_name(value: str) -> str:
+    """A name that a file can have, and that JSON can hold. Raises ValueError."""
+    if "\0" in value:
+        raise ValueError("no file has a zero byte in its name")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("expected a name in UTF-8: rename it") from error
+    return value
+
+
 Size = Annotated[int, BeforeValidator(parse_size)]
+Count = Annotated[int, BeforeValidator(parse_count)]
 Names = Annotated[tuple[str, ...], BeforeValidator(split_list)]
 
 
@@ -50,17 +78,40 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    root: str | None = Field(None, description="where the run writes: a path or URL")
+    root: Annotated[str, AfterValidator(plain_name)] | None = Field(
+        None, description="where the run writes: a path or URL"
+    )
     workers: int | None = Field(None, gt=0, description="tasks at once; default: all cores")
     memory: Size = Field(4 << 30, ge=64 << 20, description="memory of all workers together, as 4G")
     executor: str = Field("local", pattern="^(serial|local|ray)$", description="serial, local or ray")
     address: str | None = Field(None, description="address of a Ray cluster")
-    tokenizer: str = Field("gpt-neox-20b", description="name or path of the tokenizer that counts the published tokens")
+    stall: float = Field(
+        STALL_MINUTES,
+        ge=0,
+        description="minutes that a task may take at least before it is taken for hung (attempts.py); 0: it never is",
+    )
+    tokenizer: Annotated[str, AfterValidator(plain_name)] = Field(
+        "gpt-neox-20b", description="name or path of the tokenizer that counts the published tokens"
+    )
     zstd_level: int = Field(3, ge=1, le=19, description="zstd level of published shards")
-    max_malformed: float = Field(0.5, ge=0, le=1, description="share of malformed records that quarantines a shard")
+    max_malformed: float = Field(
+        0.05, ge=0, le=1, description="share of malformed records above which a shard is quarantined"
+    )
+    retry_broken: bool = Field(False, description="do the tasks of damaged raw files again")
+    recipe: str = Field(
+        "published",
+        pattern="^(published|corrected)$",
+        description="published: as RedPajama-Data-1T was made; corrected: with all repairs (rpj help repairs)",
+    )
+    addresses: dict[str, str] = Field(
+        default_factory=dict, description="hosts of raw files and models, each with the address that is asked for it"
+    )
+    download: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="what `rpj download` selects of each slice, as its options name it"
+    )
     slices: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings of each slice")
-    shared: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="stages over every slice, in the order they run, with their settings"
+    jobs: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="jobs over every slice, in the order they run, with their settings"
     )
 
 
@@ -86,31 +137,45 @@ def slice_settings(
     model: type[Settings], name: str, config: RunConfig, overrides: Mapping[str, Any], path: str | None
 ) -> Settings:
     """One slice's settings: what the configuration file has under ``slices: <name>:``, with ``--set`` over it; of a
-    shared stage what it has under ``shared: <name>:``.
+    job what it has under ``jobs: <name>:``. Under the recipe ``corrected`` a slice that says nothing else has all of
+    its repairs.
 
     Raises :class:`UsageError` as :func:`load_config`.
     """
     lines = _read_yaml(path)[1] if path is not None else {}
-    section = "shared" if name in config.shared else "slices"
+    section = "jobs" if name in config.jobs else "slices"
     data = getattr(config, section).get(name, {})
     _validate(model, data, path or "", lines, (section, name), strict=True)
+    if config.recipe == "corrected" and "repairs" in model.model_fields:
+        data = {"repairs": "all", **data}
     return _validate(model, {**data, **overrides}, f"--set for {name}", {}, ())
 
 
-def split_sets(
-    sets: Sequence[str], slices: Mapping[str, type[SliceSettings]]
-) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """``--set key=value`` of the command line, as run settings and the settings of each chosen slice.
+def read_model(model: type[Model], path: str) -> Model:
+    """A YAML file as the model says, strictly. Raises :class:`UsageError` as :func:`load_config`."""
+    data, lines = _read_yaml(path)
+    return _validate(model, data, path, lines, (), strict=True)
 
-    ``slice.key=value`` is for one slice, ``key=value`` for every chosen slice that has the key, else for the run.
-    Raises :class:`UsageError` for a key that nothing has.
+
+def parse_sets(sets: Sequence[str]) -> dict[str, str]:
+    """``--set key=value`` of the command line, by key. Raises :class:`UsageError` for one without a value."""
+    for item in sets:
+        if "=" not in item:
+            raise UsageError(f"--set {item}: expected key=value.")
+    return {key: value for key, _, value in (item.partition("=") for item in sets)}
+
+
+def split_settings(
+    settings: Mapping[str, Any], slices: Mapping[str, type[SliceSettings]]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Settings by key, as run settings and the settings of each chosen slice.
+
+    ``slice.key`` is for one slice, ``key`` for every chosen slice that has it, else for the run. Raises
+    :class:`UsageError` for a key that nothing has.
     """
     run: dict[str, Any] = {}
     of_slice: dict[str, dict[str, Any]] = {name: {} for name in slices}
-    for item in sets:
-        key, sign, value = item.partition("=")
-        if not sign:
-            raise UsageError(f"--set {item}: expected key=value.")
+    for key, value in settings.items():
         scope, dot, inner = key.partition(".")
         if dot and scope in slices:
             of_slice[scope][inner] = value
@@ -119,7 +184,7 @@ def split_sets(
         for name in takers:
             of_slice[name][key] = value
         if not takers:
-            if key not in RunConfig.model_fields or key in ("slices", "shared"):
+            if key not in RunConfig.model_fields or key in _SECTIONS:
                 known = sorted({field for model in slices.values() for field in model.model_fields} - {"input"})
                 raise UsageError(
                     f"--set {key}: no such setting. Known here: {', '.join(known)}, max_malformed, zstd_level."
@@ -132,12 +197,20 @@ def _read_yaml(path: str) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
     """The data of a YAML file, and the line of each key path."""
     try:
         with open(path, encoding="utf-8") as file:
-            text = file.read()
+            text = file.read(_CONFIG_MAX + 1)
+        if len(text) > _CONFIG_MAX:
+            raise UsageError(
+                f"{path}: longer than a configuration can be ({_CONFIG_MAX:,} characters). Check --config."
+            )
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}). Check --config.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not YAML: {error}. Save it in UTF-8.") from error
+    except ValueError as error:  # a zero byte in the path, a day that is none
+        raise UsageError(f"{path!r}: {error}. Check --config.") from error
+    except (yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if data is None:
         return {}, {}
@@ -149,6 +222,8 @@ def _read_yaml(path: str) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
 
 
 def _note_lines(node: Any, at: tuple[str, ...], lines: dict[tuple[str, ...], int], path: str) -> None:
+    if len(at) > _DEPTH_MAX or len(lines) > _KEYS_MAX:  # aliases can make a short file endless
+        raise UsageError(f"{path}: too many levels or keys for a configuration. Check --config.")
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             place = (*at, str(key.value))

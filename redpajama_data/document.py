@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from redpajama_data.errors import BrokenInput
+
 
 @dataclass(slots=True)
 class Document:
@@ -43,9 +45,11 @@ Step = Callable[[Document], Document | Drop]
 BatchStep = Callable[[list[Document]], list[Document | Drop]]
 """The same on a batch, for models that are faster on batches; the result has one entry per input, in order."""
 
-Reader = Callable[[str], Iterator[Document | Rejected]]
+Reader = Callable[[str], Iterator[Document | Rejected | BrokenInput]]
 """Reads one raw file (path or URL) as a stream. Yields every record once, in file order: a document or its rejection.
-Raises :class:`~redpajama_data.errors.BrokenInput` where the file itself cannot be read further."""
+A damaged place after which reading goes on comes as a :class:`~redpajama_data.errors.BrokenInput` that is yielded (it
+takes a record number of its own, as a rejection does); where the file cannot be read further it is raised. Errors that
+may pass (:class:`~redpajama_data.errors.InputUnavailable`, MemoryError) are never caught by a reader."""
 
 
 def run_steps(doc: Document, steps: Iterable[Step]) -> Document | Drop:

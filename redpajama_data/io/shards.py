@@ -10,9 +10,9 @@ import msgspec
 import zstandard
 
 from redpajama_data.document import Document
-from redpajama_data.errors import BrokenInput
-from redpajama_data.storage import read_bytes
-from redpajama_data.streams import TooLong, iter_lines
+from redpajama_data.errors import NOT_JSON, BrokenInput
+from redpajama_data.io.lines import TooLong, iter_lines
+from redpajama_data.io.storage import read_bytes
 
 MAX_LINE = 1 << 30  # bytes of one JSON line; the largest book of the corpus is under 100 MB
 MAX_NESTING = 64  # lists and objects inside each other in a raw record's fields; real records have two or three
@@ -85,7 +85,7 @@ def read_jsonl(path: str) -> Iterator[dict[str, Any]]:
             raise BrokenInput(f"{path}:{number}: a line of {line.length} bytes. Is this JSONL?", f"line {number}")
         try:
             record = _decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except NOT_JSON as error:
             raise BrokenInput(f"{path}:{number}: not JSON ({error}). Expected one object a line.") from error
         if not isinstance(record, dict):
             raise BrokenInput(f"{path}:{number}: a {type(record).__name__}. Expected one JSON object a line.")
@@ -93,8 +93,9 @@ def read_jsonl(path: str) -> Iterator[dict[str, Any]]:
 
 
 def read_stored(path: str) -> Iterator[tuple[int, Document]]:
-    """The documents of an intermediate shard with their numbers, in order."""
-    for line in iter_lines(path, max_bytes=4 * MAX_LINE):
+    """The documents of an intermediate shard with their numbers, in order. Raises :class:`MemoryError` for one that the
+    task has no memory for; as a task has written it, none is too long otherwise."""
+    for line in iter_lines(path, max_bytes=None):
         stored = _decode_stored(cast(bytes, line))
         yield stored.n, Document(stored.id, stored.text, stored.meta, stored.work)
 

@@ -1,0 +1,1 @@
+"""Files and streams: paths and URLs, whole files only, retries, compressed lines, shards, locks."""

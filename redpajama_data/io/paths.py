@@ -1,0 +1,71 @@
+"""What a path or URL is, and the file system behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+
+from redpajama_data.errors import UsageError
+
+# Attempts of one request inside the S3 client. Its default is 5; every call of ours is tried 5 times as well
+# (redpajama_data.io.retries), which together would take more than a minute to say that an endpoint is not there.
+S3_ATTEMPTS = 2
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.\-]+://")
+
+
+def is_remote(path: str) -> bool:
+    """True for ``scheme://...``; ``file://`` counts as local."""
+    return bool(_SCHEME.match(path)) and not path.startswith("file://")
+
+
+_base = ""  # what relative local paths are relative to; "": the current folder
+
+
+@contextlib.contextmanager
+def relative_to(folder: str) -> Iterator[None]:
+    """Within the block relative local paths are relative to ``folder`` ("": the current one): a root names its raw
+    files from the folder of its first run."""
+    global _base
+    before, _base = _base, folder
+    try:
+        yield
+    finally:
+        _base = before
+
+
+def local(path: str) -> str:
+    """A local path without its ``file://``, from the current folder."""
+    path = path.removeprefix("file://")
+    return os.path.join(_base, path) if _base else path
+
+
+def join(root: str, *parts: str) -> str:
+    """Join below a path or URL."""
+    return posixpath.join(root, *parts)
+
+
+def filesystem(path: str) -> tuple[Any, str]:
+    """The fsspec file system of a URL, and the path inside it.
+
+    Raises :class:`UsageError` with the pip line when the scheme's package is missing.
+    """
+    import fsspec
+
+    options: dict[str, Any] = {}
+    scheme = path.partition("://")[0].lower()
+    if scheme in ("http", "https"):
+        # By name, as fsspec knows its own: the client of downloads stands above this room.
+        fsspec.register_implementation(scheme, "redpajama_data.download.web_files.WebFiles", clobber=True)
+    if path.startswith("s3://") and "config_kwargs" not in fsspec.config.conf.get("s3", {}):
+        options["config_kwargs"] = {"retries": {"total_max_attempts": S3_ATTEMPTS, "mode": "standard"}}
+    try:
+        return cast("tuple[Any, str]", fsspec.core.url_to_fs(path, **options))
+    except ImportError as error:
+        scheme = path.split("://")[0]
+        raise UsageError(f"{path}: {error}. For {scheme}:// install: pip install 'redpajama-data[{scheme}]'") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}. Use a local path or one of s3://, hf://, https://.") from error
