@@ -6,26 +6,30 @@
    What makes it faster:
      - the rows of the last 32768 words are remembered: Zipf's law does the rest;
      - n-grams that a pruned model lacks are skipped by a bitmap, without a branch;
-     - the tree of a hierarchical softmax is searched likeliest side first. */
+     - the tree of a hierarchical softmax is searched likeliest side first.
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+   The matrix of a dense model is lent by a mapping of its file, which all processes share. Copying it would be safer and
+   cost every worker its size (126 MB for lid.176.bin, gigabytes for large classifiers). So: what is read from the
+   mapping are weights, never an index or a size, so that a file written over in place can give wrong numbers only;
+   after each prediction the file is asked for its size and time, so that these are never used; and where it was cut
+   short before it was read (SIGBUS), the prediction ends in an error too. A file that another is renamed over stays as
+   it was for those who have it open. */
+
+#include "_text.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <float.h>
 #include <math.h>
-#include <stdint.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#if !defined(__GNUC__) || (defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
-#error "filters/_fasttext.c needs gcc or clang and a little-endian machine"
-#endif
 #if FLT_EVAL_METHOD != 0 || defined(__FAST_MATH__)
 #error "filters/_fasttext.c needs floats that are rounded after every operation (SSE2; no -ffast-math)"
 #endif
-
-#define LIKELY(x) __builtin_expect(!!(x), 1)
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define INLINE static inline __attribute__((always_inline))
 
 /* In a mapped file a number stands at any byte. */
 typedef float real __attribute__((aligned(1), may_alias));
@@ -41,6 +45,7 @@ enum loss { HIERARCHICAL = 1, NEGATIVE, SOFTMAX, ONE_VS_ALL }; /* as in the file
 #define BATCH 16            /* words found before the first is looked up: their cache entries are on their way then */
 #define CACHE (1u << 15)    /* words whose rows are remembered: 4 MB */
 #define LINE 64             /* bytes of a line of the processor's cache */
+#define NGRAM_MAX 64        /* of characters or words; fastText's own settings are below 7 */
 #define SIGMOID_STEPS 512   /* fastText's table of the sigmoid, from -8 to 8 */
 
 /* Two lines; most words need the first only. Words that don't fit are looked up each time. */
@@ -73,6 +78,10 @@ typedef struct {
     struct step *stack;
     float sigmoid[SIGMOID_STEPS + 1];
     int nan;
+    int fd;                  /* of the file that lends; -1: none */
+    long long file_size, file_time; /* of which it was when it was opened; nanoseconds */
+    PyObject *changed;       /* exception to raise when it is another, and its message */
+    PyObject *message;
 } Model;
 
 /* One text on its way through the model. */
@@ -84,7 +93,10 @@ struct line {
 
 /* ---------------------------------------------------------------------------------------- rows of a word */
 
-INLINE uint32_t hash_byte(uint32_t h, uint8_t byte) { return (h ^ (uint32_t)(int8_t)byte) * 16777619u; }
+INLINE uint32_t hash_byte(uint32_t h, uint8_t byte) { /* as a signed char, like fastText */
+    const int32_t extended = (int8_t)byte;
+    return (h ^ (uint32_t)extended) * 16777619u;
+}
 #define HASH_START 2166136261u
 
 /* h % bucket by two multiplications; exact for 32 bits (Lemire et al., Faster remainder by direct computation). */
@@ -331,25 +343,76 @@ static int32_t highest(Model *m, float *score) {
     return label;
 }
 
+/* ------------------------------------------------------------------------------------ the file that lends */
+
+/* Where a read beyond the end of a file goes on, and in which thread. One at a time: predict() has the GIL. */
+static sigjmp_buf cut_short;
+static pthread_t reading_thread;
+static volatile sig_atomic_t reading;
+static struct sigaction before_ours;
+
+static void on_sigbus(int number) {
+    (void)number;
+    if (reading && pthread_equal(pthread_self(), reading_thread)) siglongjmp(cut_short, 1);
+    sigaction(SIGBUS, &before_ours, NULL); /* not ours: the read is done again, and ends as it would have */
+}
+static void catch_sigbus(void) { /* again for each model: others (faulthandler) may have taken it since */
+    struct sigaction ours = {.sa_handler = on_sigbus, .sa_flags = SA_NODEFER}, now;
+    sigemptyset(&ours.sa_mask);
+    if (sigaction(SIGBUS, NULL, &now) < 0 || now.sa_handler == on_sigbus) return;
+    before_ours = now;
+    sigaction(SIGBUS, &ours, NULL);
+}
+
+/* Whether the file is what it was; else its exception is set. */
+static int is_unchanged(const Model *m) {
+    struct stat now;
+    if (m->fd < 0) return 1;
+    if (fstat(m->fd, &now) == 0) {
+#if defined(__APPLE__)
+        const struct timespec time = now.st_mtimespec;
+#else
+        const struct timespec time = now.st_mtim;
+#endif
+        if (now.st_size == m->file_size && time.tv_sec * 1000000000LL + time.tv_nsec == m->file_time) return 1;
+    }
+    PyErr_SetObject(m->changed, m->message);
+    return 0;
+}
+
+/* The likeliest label, -1 for none, -2 with an exception set. Nothing in here calls Python but for memory, so that the
+   jump out of a read leaves nothing behind but the hashes of the line's words. */
+static int32_t likeliest(Model *m, const uint8_t *utf8, size_t size, float *score) {
+    struct line line = {0, NULL, 0, 0};
+    const int done = average(m, &line, utf8, size);
+    PyMem_Free(line.hashes);
+    if (!done) {
+        PyErr_NoMemory();
+        return -2;
+    }
+    if (line.rows == 0) return -1;
+    if (m->loss != HIERARCHICAL) return highest(m, score);
+    const int32_t label = search(m, 4e-5f * (float)m->n_labels, score);
+    return label == -2 ? search(m, 0, score) : label;
+}
+
 static PyObject *predict(PyObject *self, PyObject *text) {
     Model *m = (Model *)self;
     Py_ssize_t size;
     const char *utf8 = PyUnicode_AsUTF8AndSize(text, &size);
     if (utf8 == NULL) return NULL;
-    struct line line = {0, NULL, 0, 0};
-    const int done = average(m, &line, (const uint8_t *)utf8, (size_t)size);
-    PyMem_Free(line.hashes);
-    if (!done) return PyErr_NoMemory();
-    if (line.rows == 0) Py_RETURN_NONE;
     float score = 0;
-    int32_t label;
     m->nan = 0;
-    if (m->loss == HIERARCHICAL) {
-        label = search(m, 4e-5f * (float)m->n_labels, &score);
-        if (label == -2) label = search(m, 0, &score);
-    } else {
-        label = highest(m, &score);
+    if (sigsetjmp(cut_short, 0)) {
+        reading = 0;
+        if (is_unchanged(m)) PyErr_SetString(PyExc_OSError, "the model cannot be read any more");
+        return NULL;
     }
+    reading_thread = pthread_self();
+    reading = 1;
+    const int32_t label = likeliest(m, (const uint8_t *)utf8, (size_t)size, &score);
+    reading = 0;
+    if (label == -2 || !is_unchanged(m)) return NULL;
     if (m->nan) {
         PyErr_SetString(PyExc_ValueError, "the model's numbers are broken: a score is not a number");
         return NULL;
@@ -366,7 +429,10 @@ static void dealloc(PyObject *self) {
     for (size_t i = 0; i < sizeof m->lent / sizeof *m->lent; i++) PyBuffer_Release(&m->lent[i]);
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) PyMem_Free(blocks[i]);
     free(m->cache);
+    if (m->fd >= 0) close(m->fd);
     Py_XDECREF(m->labels);
+    Py_XDECREF(m->changed);
+    Py_XDECREF(m->message);
     Py_TYPE(self)->tp_free(self);
 }
 
@@ -400,10 +466,11 @@ static int fits(Model *m) {
     const int has_buckets = m->maxn > 0 || m->word_ngrams > 1;
     if (m->dim < 1 || labels < 1 || labels > INT32_MAX / 4 || m->n_words < 0 || m->n_words > INT32_MAX / 4) return 0;
     if (m->loss < HIERARCHICAL || m->loss > ONE_VS_ALL || m->minn < 0 || m->maxn < 0) return 0;
+    if (m->maxn > NGRAM_MAX || m->word_ngrams > NGRAM_MAX) return 0; /* the time of a text grows with them */
     if (m->bucket > INT32_MAX || (has_buckets && m->bucket < 1)) return 0;
     if (m->output.len != labels * row || m->scale.len != labels * cell || m->rows.len % row != 0) return 0;
     const int64_t rows = m->rows.len / row;
-    if (rows > UINT32_MAX || rows < m->n_words + (m->bucket_rows.buf == NULL && has_buckets ? m->bucket : 0)) return 0;
+    if (rows > UINT32_MAX || rows < m->n_words + (m->bucket_rows.buf == NULL && has_buckets ? (int64_t)m->bucket : 0)) return 0;
     if (m->bucket_rows.buf != NULL) {
         const index32 *bucket_rows = m->bucket_rows.buf;
         if (m->bucket_rows.len != m->bucket * cell) return 0;
@@ -424,18 +491,40 @@ static int fits(Model *m) {
 
 static PyObject *new_model(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"dim", "minn", "maxn", "word_ngrams", "loss", "bucket", "n_words", "labels", "words",
-                            "rows", "bucket_rows", "output", "scale", "tree", NULL};
+                            "rows", "bucket_rows", "output", "scale", "tree", "file", "changed", NULL};
+    PyObject *file, *changed;
+    int fd = -1;
     Model *m = (Model *)type->tp_alloc(type, 0);
     if (m == NULL) return NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$iiiiiIiO!y*y*z*y*y*z*:Model", names, &m->dim, &m->minn, &m->maxn,
+    m->fd = -1;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$iiiiiIiO!y*y*z*y*y*z*OO:Model", names, &m->dim, &m->minn, &m->maxn,
                                      &m->word_ngrams, &m->loss, &m->bucket, &m->n_words, &PyTuple_Type, &m->labels,
-                                     &m->words, &m->rows, &m->bucket_rows, &m->output, &m->scale, &m->tree)) {
+                                     &m->words, &m->rows, &m->bucket_rows, &m->output, &m->scale, &m->tree, &file, &changed)) {
         m->labels = NULL;
         memset(m->lent, 0, sizeof m->lent); /* the parser has released them */
         Py_DECREF(m);
         return NULL;
     }
     Py_INCREF(m->labels);
+    if (file != Py_None) {
+        if (!PyTuple_Check(file) || !PyTuple_Check(changed)) {
+            Py_DECREF(m);
+            PyErr_SetString(PyExc_TypeError, "Model() takes tuples for a file and for what to raise when it changes");
+            return NULL;
+        }
+        if (!PyArg_ParseTuple(file, "iLL", &fd, &m->file_size, &m->file_time) ||
+            !PyArg_ParseTuple(changed, "OO", &m->changed, &m->message)) {
+            m->changed = m->message = NULL;
+            Py_DECREF(m);
+            return NULL;
+        }
+        Py_INCREF(m->changed);
+        Py_INCREF(m->message);
+        if ((m->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) < 0) {
+            Py_DECREF(m);
+            return PyErr_SetFromErrno(PyExc_OSError);
+        }
+    }
     m->n_labels = (int32_t)Py_MIN(PyTuple_GET_SIZE(m->labels), INT32_MAX);
     if (!fits(m)) {
         Py_DECREF(m);
@@ -460,6 +549,7 @@ static PyObject *new_model(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         const float x = (float)(i * 16) / SIGMOID_STEPS - 8;
         m->sigmoid[i] = (float)(1.0 / (1.0 + (double)expf(-x)));
     }
+    catch_sigbus();
     return (PyObject *)m;
 }
 

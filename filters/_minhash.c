@@ -14,29 +14,13 @@
      3. roll the hashes of the last words into a shingle's
      4. permute, and keep the least of each permutation: 16 or 8 permutations at once */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <stdint.h>
-#include <string.h>
-
-#if !defined(__GNUC__) || (defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__) || \
-    !defined(__SIZEOF_INT128__)
-#error "filters/_minhash.c needs gcc or clang and a little-endian 64-bit machine"
-#endif
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
-#define LIKELY(x) __builtin_expect(!!(x), 1)
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define INLINE static inline __attribute__((always_inline))
+#include "_text.h"
 
 /* ------------------------------------------------------------------------------------------- characters */
 
 /* As in filters/minhash.py. */
 enum class { SEPARATOR, LETTER, MARK, IGNORED, ALONE, CLASSES };
 
-#define BMP 0x10000
 #define CLASSED 0x20000      /* code points that prepare() is told the class of; the others go by range */
 #define BYTES 0xFFFFFFu      /* of an entry: the UTF-8 of the lower-case character, its first byte lowest; */
 #define SIZE_SHIFT 24        /* how many bytes that is (a zero byte for a separator); */
@@ -45,29 +29,6 @@ enum class { SEPARATOR, LETTER, MARK, IGNORED, ALONE, CLASSES };
 static uint32_t entries[BMP];
 static uint8_t supplementary[CLASSED - BMP];
 static int prepared;
-
-static size_t put_utf8(uint8_t *out, Py_UCS4 c) {
-    if (c < 0x80) {
-        out[0] = (uint8_t)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        out[0] = (uint8_t)(0xC0 | c >> 6);
-        out[1] = (uint8_t)(0x80 | (c & 0x3F));
-        return 2;
-    }
-    if (c < 0x10000) {
-        out[0] = (uint8_t)(0xE0 | c >> 12);
-        out[1] = (uint8_t)(0x80 | (c >> 6 & 0x3F));
-        out[2] = (uint8_t)(0x80 | (c & 0x3F));
-        return 3;
-    }
-    out[0] = (uint8_t)(0xF0 | c >> 18);
-    out[1] = (uint8_t)(0x80 | (c >> 12 & 0x3F));
-    out[2] = (uint8_t)(0x80 | (c >> 6 & 0x3F));
-    out[3] = (uint8_t)(0x80 | (c & 0x3F));
-    return 4;
-}
 
 static int class_beyond(Py_UCS4 c) {
     if (c < CLASSED) return supplementary[c - BMP];
@@ -93,7 +54,7 @@ static PyObject *prepare(PyObject *module, PyObject *classes) {
         size_t size = 1;
         if (given[c] != SEPARATOR) {
             const Py_UCS4 low = Py_UNICODE_TOLOWER(c);
-            size = put_utf8(utf8, low < BMP ? low : c);
+            size = (size_t)(put_utf8(utf8, low < BMP ? low : c) - utf8);
         }
         entries[c] = (uint32_t)utf8[0] | (uint32_t)utf8[1] << 8 | (uint32_t)utf8[2] << 16 |
                      (uint32_t)size << SIZE_SHIFT | (uint32_t)given[c] << CLASS_SHIFT;
@@ -108,7 +69,12 @@ static PyObject *prepare(PyObject *module, PyObject *classes) {
 #define PIECE 4096           /* characters taken at once */
 #define STEP 32              /* of which so many are looked at together */
 #define BLOCK 16             /* bytes of a word hashed at once */
-#define SPELT (BLOCK + 5 * PIECE + 1) /* a word begun before; a separator and 4 bytes a character; a last separator */
+#define AHEAD 64             /* bytes that loops read beyond a word's end */
+
+/* What fits to the last byte: tests/test_kernel_bounds.py has the texts that fill it.
+   A piece of PIECE characters that are each a word of 4 bytes, after a word begun before: */
+#define SPELT (BLOCK + 5 * PIECE + 1) /* that word; a separator and 4 bytes a character; a last separator */
+#define WORDS_MAX (PIECE + 1)         /* that word, and one a character */
 
 /* One character that is not ASCII or stands beside one. `alone` says that the character before was a word of its own. */
 INLINE uint8_t *spell_one(Py_UCS4 c, uint8_t *out, int *alone) {
@@ -123,7 +89,7 @@ INLINE uint8_t *spell_one(Py_UCS4 c, uint8_t *out, int *alone) {
     } else {
         class = class_beyond(c);
         memset(utf8, 0, sizeof utf8);
-        size = class == SEPARATOR ? 1 : put_utf8(utf8, Py_UNICODE_TOLOWER(c));
+        size = class == SEPARATOR ? 1 : (size_t)(put_utf8(utf8, Py_UNICODE_TOLOWER(c)) - utf8);
     }
     if (UNLIKELY(class > LETTER)) {
         if (class == IGNORED) return out;
@@ -180,10 +146,6 @@ INLINE uint64_t load64(const uint8_t *from) {
     memcpy(&value, from, 8);
     return value;
 }
-INLINE uint64_t fold(uint64_t a, uint64_t b) { /* both halves of the product */
-    const unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
 INLINE uint64_t hash_block(uint64_t low, uint64_t high, uint64_t before) {
     return fold(low ^ WORD_LOW ^ before, high ^ WORD_HIGH);
 }
@@ -219,9 +181,14 @@ struct reader {
     size_t begun;             /* bytes in `spelt` of a word that the next piece goes on with, 1 to 16 if any */
     uint64_t before;          /* hash of its earlier blocks */
     uint64_t *hashes;         /* shingles of the piece */
-    uint8_t buffer[BLOCK + SPELT + 64];
-    uint16_t edges[2 * PIECE + 2];
+    uint8_t buffer[BLOCK + SPELT + AHEAD];
+    uint16_t edges[2 * WORDS_MAX];
 };
+
+_Static_assert(SPELT - 1 <= UINT16_MAX, "an edge is an offset in what is spelt");
+_Static_assert(AHEAD >= 64, "bits_of reads 64 bytes from within what is spelt");
+_Static_assert(AHEAD >= BLOCK - 1, "hash_word reads a block from a word's last byte");
+_Static_assert(PIECE % STEP == 0 && STEP <= SPELT, "steps of ASCII write a byte a character");
 
 /* Hashes the words of spelt[0..size), which ends in a zero byte; returns their number. */
 static Py_ssize_t hash_words(struct reader *r, const uint8_t *spelt, size_t size, uint64_t *out) {
@@ -241,6 +208,7 @@ static Py_ssize_t hash_words(struct reader *r, const uint8_t *spelt, size_t size
 
 /* ------------------------------------------------------------------------------------------- 3. shingles */
 
+#define NGRAM_MAX 1000 /* words of a shingle */
 #define ROLL 0xD1342543DE82EF95u
 
 INLINE uint64_t mix(uint64_t x) {
@@ -272,8 +240,8 @@ static struct reader *new_reader(Py_ssize_t ngram) {
         PyErr_SetString(PyExc_RuntimeError, "prepare() comes first");
         return NULL;
     }
-    if (ngram < 1 || ngram > PY_SSIZE_T_MAX / 64) {
-        PyErr_Format(PyExc_ValueError, "a shingle has at least a word, not %zd", ngram);
+    if (ngram < 1 || ngram > NGRAM_MAX) {
+        PyErr_Format(PyExc_ValueError, "a shingle has 1 to %d words, not %zd", NGRAM_MAX, ngram);
         return NULL;
     }
     struct reader *r = PyMem_Calloc(1, sizeof *r);
@@ -284,8 +252,8 @@ static struct reader *new_reader(Py_ssize_t ngram) {
     r->ngram = ngram;
     r->leaving = 1;
     for (Py_ssize_t i = 0; i < ngram; i++) r->leaving *= ROLL;
-    r->words = PyMem_Malloc(((size_t)ngram + PIECE + 1) * sizeof *r->words);
-    r->hashes = PyMem_Malloc((PIECE + 1) * sizeof *r->hashes);
+    r->words = PyMem_Malloc(((size_t)ngram + WORDS_MAX) * sizeof *r->words);
+    r->hashes = PyMem_Malloc(WORDS_MAX * sizeof *r->hashes);
     if (r->words == NULL || r->hashes == NULL) {
         PyMem_Free(r->words);
         PyMem_Free(r->hashes);
@@ -313,7 +281,7 @@ INLINE Py_ssize_t read_piece(struct reader *r, int kind, const void *data, Py_ss
     uint8_t *const spelt = r->buffer + BLOCK; /* a zero byte stands before it */
     uint8_t *end = spell(kind, data, from, to, spelt + r->begun, &r->alone);
     if (last) *end++ = 0;
-    memset(end, 0, 64); /* what the loops read ahead */
+    memset(end, 0, AHEAD);
     uint8_t *whole = end;
     while (whole > spelt && whole[-1] != 0) whole--;
 
@@ -339,7 +307,8 @@ INLINE Py_ssize_t read_piece(struct reader *r, int kind, const void *data, Py_ss
     return n;
 }
 
-/* Hands the shingles of each piece of a text to `take(context, hashes, number)`, until that returns 0. */
+/* Hands the shingles of each piece of a text to `take(context, hashes, number)`, until that returns 0; it may be
+   called without the GIL. */
 typedef int (*taker)(void *context, const uint64_t *hashes, Py_ssize_t n);
 
 INLINE int read_kind(struct reader *r, int kind, const void *data, Py_ssize_t length, taker take, void *context) {
@@ -351,30 +320,15 @@ INLINE int read_kind(struct reader *r, int kind, const void *data, Py_ssize_t le
     }
     return 1;
 }
-static int read_1(struct reader *r, const void *data, Py_ssize_t length, taker take, void *context) {
-    return read_kind(r, PyUnicode_1BYTE_KIND, data, length, take, context);
-}
-static int read_2(struct reader *r, const void *data, Py_ssize_t length, taker take, void *context) {
-    return read_kind(r, PyUnicode_2BYTE_KIND, data, length, take, context);
-}
-static int read_4(struct reader *r, const void *data, Py_ssize_t length, taker take, void *context) {
-    return read_kind(r, PyUnicode_4BYTE_KIND, data, length, take, context);
-}
 
-/* False with an exception set, if it is no str or `take` gave up. */
-static int read_text(struct reader *r, PyObject *text, taker take, void *context) {
-    if (!PyUnicode_Check(text)) {
-        PyErr_Format(PyExc_TypeError, "a text is a str, not %.200s", Py_TYPE(text)->tp_name);
-        return 0;
-    }
-#if PY_VERSION_HEX < 0x030C0000
-    if (PyUnicode_READY(text) < 0) return 0;
-#endif
+/* 0 if `take` gave up, or with an exception set if it is no str. */
+static int read_text(struct reader *r, PyObject *text, const char *function, taker take, void *context) {
+    if (!is_text(text, function)) return 0;
     const void *data = PyUnicode_DATA(text);
     const Py_ssize_t length = PyUnicode_GET_LENGTH(text);
-    if (PyUnicode_KIND(text) == PyUnicode_1BYTE_KIND) return read_1(r, data, length, take, context);
-    if (PyUnicode_KIND(text) == PyUnicode_2BYTE_KIND) return read_2(r, data, length, take, context);
-    return read_4(r, data, length, take, context);
+    int done;
+    WITHOUT_GIL(length >= GIL_LENGTH, BY_KIND(text, done = read_kind(r, kind, data, length, take, context)));
+    return done;
 }
 
 /* ------------------------------------------------------------------------------------------- 4. permutations */
@@ -410,12 +364,9 @@ static void permute_portable(uint32_t *restrict hashes, Py_ssize_t n, const uint
     }
 }
 
-#if defined(__x86_64__)
-#define AVX2 __attribute__((target("avx2")))
-#define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
-
+#if defined(RPJ_X86)
 /* `vectors` is a constant: 4 vectors of a, b and the least are 12 of the 16 registers, 8 are 24 of the 32 of AVX-512. */
-AVX2 INLINE void lower_avx2(int vectors, const uint32_t *hashes, Py_ssize_t n, const uint32_t *a, const uint32_t *b,
+TARGET_AVX2 INLINE void lower_avx2(int vectors, const uint32_t *hashes, Py_ssize_t n, const uint32_t *a, const uint32_t *b,
                             uint32_t *least) {
     __m256i va[4], vb[4], vl[4];
     for (int v = 0; v < vectors; v++) {
@@ -430,7 +381,7 @@ AVX2 INLINE void lower_avx2(int vectors, const uint32_t *hashes, Py_ssize_t n, c
     }
     for (int v = 0; v < vectors; v++) _mm256_storeu_si256((__m256i *)least + v, vl[v]);
 }
-AVX2 static void permute_avx2(uint32_t *hashes, Py_ssize_t n, const uint32_t *a, const uint32_t *b, uint32_t *least,
+TARGET_AVX2 static void permute_avx2(uint32_t *hashes, Py_ssize_t n, const uint32_t *a, const uint32_t *b, uint32_t *least,
                               Py_ssize_t count) {
     premix(hashes, n);
     Py_ssize_t k = 0;
@@ -438,7 +389,7 @@ AVX2 static void permute_avx2(uint32_t *hashes, Py_ssize_t n, const uint32_t *a,
     for (; k < count; k += 8) lower_avx2(1, hashes, n, a + k, b + k, least + k);
 }
 
-AVX512 INLINE void lower_avx512(int vectors, const uint32_t *hashes, Py_ssize_t n, const uint32_t *a,
+TARGET_AVX512 INLINE void lower_avx512(int vectors, const uint32_t *hashes, Py_ssize_t n, const uint32_t *a,
                                 const uint32_t *b, uint32_t *least) {
     __m512i va[8], vb[8], vl[8];
     for (int v = 0; v < vectors; v++) {
@@ -453,25 +404,26 @@ AVX512 INLINE void lower_avx512(int vectors, const uint32_t *hashes, Py_ssize_t 
     }
     for (int v = 0; v < vectors; v++) _mm512_storeu_si512((__m512i *)least + v, vl[v]);
 }
-AVX512 static void permute_avx512(uint32_t *hashes, Py_ssize_t n, const uint32_t *a, const uint32_t *b, uint32_t *least,
+TARGET_AVX512 static void permute_avx512(uint32_t *hashes, Py_ssize_t n, const uint32_t *a, const uint32_t *b, uint32_t *least,
                                   Py_ssize_t count) {
     premix(hashes, n);
     Py_ssize_t k = 0;
     for (; k + 128 <= count; k += 128) lower_avx512(8, hashes, n, a + k, b + k, least + k);
     for (; k < count; k += 16) lower_avx512(1, hashes, n, a + k, b + k, least + k);
 }
+#else
+#define permute_avx2 NULL
+#define permute_avx512 NULL
 #endif
 
-/* Those that this machine can run, the fastest last. */
-static struct { const char *name; permuter *call; } paths[3] = {{"portable", permute_portable}};
-static int n_paths = 1;
+static permuter *const permuters[ALL_PATHS] = {permute_portable, permute_avx2, permute_avx512};
 
 struct signer {
     Py_ssize_t given, count;     /* permutations; that, padded */
     uint32_t *a, *b, *least;
     permuter *call;
     int any;
-    uint32_t hashes[PIECE + 1];
+    uint32_t hashes[WORDS_MAX];
 };
 
 static void free_signer(struct signer *s) {
@@ -518,24 +470,24 @@ static int lower_by_shingles(void *context, const uint64_t *hashes, Py_ssize_t n
 
 static PyObject *signatures(PyObject *module, PyObject *args) {
     (void)module;
-    PyObject *texts, *sequence = NULL;
+    PyObject *texts, *all = NULL; /* a tuple: a list might change while the GIL is free */
     Py_ssize_t ngram;
     Py_buffer a, b, out, has;
     if (!PyArg_ParseTuple(args, "Ony*y*w*w*:signatures", &texts, &ngram, &a, &b, &out, &has)) return NULL;
     struct reader *r = new_reader(ngram);
-    struct signer *s = r == NULL ? NULL : new_signer(&a, &b, paths[n_paths - 1].call);
+    struct signer *s = r == NULL ? NULL : new_signer(&a, &b, permuters[best_path()]);
     int done = 0;
     if (s == NULL) goto end;
-    sequence = PySequence_Fast(texts, "texts is a sequence of str");
-    if (sequence == NULL) goto end;
-    const Py_ssize_t n = PySequence_Fast_GET_SIZE(sequence);
+    all = PySequence_Tuple(texts);
+    if (all == NULL) goto end;
+    const Py_ssize_t n = PyTuple_GET_SIZE(all);
     if (has.len != n || out.len / 4 / s->given != n || out.len % (4 * s->given)) {
         PyErr_SetString(PyExc_ValueError, "out and has do not fit the texts");
         goto end;
     }
     for (Py_ssize_t i = 0; i < n; i++) {
         begin_signature(s);
-        if (!read_text(r, PySequence_Fast_GET_ITEM(sequence, i), lower_by_shingles, s)) goto end;
+        if (!read_text(r, PyTuple_GET_ITEM(all, i), "signatures", lower_by_shingles, s)) goto end;
         uint8_t *row = (uint8_t *)out.buf + i * 4 * s->given;
         if (s->any)
             memcpy(row, s->least, 4 * (size_t)s->given);
@@ -545,7 +497,7 @@ static PyObject *signatures(PyObject *module, PyObject *args) {
     }
     done = 1;
 end:
-    Py_XDECREF(sequence);
+    Py_XDECREF(all);
     free_signer(s);
     free_reader(r);
     PyBuffer_Release(&a);
@@ -559,16 +511,15 @@ end:
 static PyObject *sign(PyObject *module, PyObject *args) {
     (void)module;
     Py_buffer hashes, a, b, out;
-    const char *path;
-    if (!PyArg_ParseTuple(args, "y*y*y*w*s:sign", &hashes, &a, &b, &out, &path)) return NULL;
-    permuter *call = NULL;
-    for (int i = 0; i < n_paths; i++)
-        if (!strcmp(paths[i].name, path)) call = paths[i].call;
+    PyObject *name;
+    if (!PyArg_ParseTuple(args, "y*y*y*w*O:sign", &hashes, &a, &b, &out, &name)) return NULL;
+    const int path = path_of(name);
+    permuter *const call = path < 0 ? NULL : permuters[path];
     struct signer *s = NULL;
     int done = 0;
-    if (call == NULL || out.len != a.len || hashes.len % 4)
-        PyErr_Format(PyExc_ValueError, "sign(): no path %.50s here, or its arrays do not fit each other", path);
-    else
+    if (call != NULL && (out.len != a.len || hashes.len % 4))
+        PyErr_SetString(PyExc_ValueError, "sign(): its arrays do not fit each other");
+    else if (call != NULL)
         s = new_signer(&a, &b, call);
     if (s != NULL) {
         begin_signature(s);
@@ -597,11 +548,8 @@ static int gather(void *context, const uint64_t *hashes, Py_ssize_t n) {
     struct gathered *g = context;
     if (g->room - g->n < (size_t)n) {
         const size_t room = 2 * g->room + (size_t)n;
-        uint64_t *more = PyMem_Realloc(g->hashes, room * sizeof *more);
-        if (more == NULL) {
-            PyErr_NoMemory();
-            return 0;
-        }
+        uint64_t *more = PyMem_RawRealloc(g->hashes, room * sizeof *more);
+        if (more == NULL) return 0;
         g->hashes = more;
         g->room = room;
     }
@@ -618,9 +566,11 @@ static PyObject *shingles(PyObject *module, PyObject *args) {
     struct reader *r = new_reader(ngram);
     if (r == NULL) return NULL;
     struct gathered g = {NULL, 0, 0};
-    if (read_text(r, text, gather, &g))
+    if (read_text(r, text, "shingles", gather, &g))
         out = PyBytes_FromStringAndSize((const char *)g.hashes, (Py_ssize_t)(g.n * sizeof *g.hashes));
-    PyMem_Free(g.hashes);
+    else if (!PyErr_Occurred())
+        PyErr_NoMemory();
+    PyMem_RawFree(g.hashes);
     free_reader(r);
     return out;
 }
@@ -630,8 +580,8 @@ static PyObject *band_keys(PyObject *module, PyObject *args) {
     Py_buffer rows, out;
     Py_ssize_t permutations, bands, width;
     if (!PyArg_ParseTuple(args, "y*nnnw*:band_keys", &rows, &permutations, &bands, &width, &out)) return NULL;
-    const int fits = permutations > 0 && bands > 0 && width > 0 && bands <= permutations / width &&
-                     rows.len % (4 * permutations) == 0 && out.len / 8 / bands == rows.len / 4 / permutations &&
+    const int fits = permutations > 0 && permutations <= PY_SSIZE_T_MAX / 8 && bands > 0 && width > 0 &&
+                     bands <= permutations / width && rows.len % (4 * permutations) == 0 && out.len / 8 / bands == rows.len / 4 / permutations &&
                      out.len % (8 * bands) == 0;
     if (!fits) PyErr_SetString(PyExc_ValueError, "band_keys(): its arrays and numbers do not fit each other");
     uint8_t *to = out.buf;
@@ -673,31 +623,7 @@ PyMODINIT_FUNC PyInit__minhash(void) {
             const int bytes = size - 8 * half;
             keep[size][half] = bytes >= 8 ? UINT64_MAX : bytes > 0 ? ((uint64_t)1 << 8 * bytes) - 1 : 0;
         }
-    n_paths = 1;
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2")) {
-        paths[n_paths].name = "avx2";
-        paths[n_paths++].call = permute_avx2;
-    }
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq")) {
-        paths[n_paths].name = "avx512";
-        paths[n_paths++].call = permute_avx512;
-    }
-#endif
-    PyObject *module = PyModule_Create(&definition);
-    PyObject *names = module == NULL ? NULL : PyTuple_New(n_paths);
-    for (int i = 0; names != NULL && i < n_paths; i++) {
-        PyObject *name = PyUnicode_FromString(paths[i].name);
-        if (name == NULL)
-            Py_CLEAR(names);
-        else
-            PyTuple_SET_ITEM(names, i, name);
-    }
-    if (names == NULL || PyModule_AddObject(module, "PATHS", names) < 0) {
-        Py_XDECREF(names);
-        Py_CLEAR(module);
-    }
+    PyObject *module = with_paths(PyModule_Create(&definition));
+    if (module != NULL && PyModule_AddIntMacro(module, NGRAM_MAX) < 0) Py_CLEAR(module);
     return module;
 }

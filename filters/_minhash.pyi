@@ -3,6 +3,9 @@ from typing import Any
 PATHS: tuple[str, ...]
 """The ways to permute that this machine has, the fastest last; all give the same."""
 
+NGRAM_MAX: int
+"""Most words of a shingle."""
+
 def prepare(classes: bytes) -> None:
     """Take the class of each of the first 0x20000 code points. Comes before all but :func:`sign` and band_keys.
 

@@ -5,32 +5,17 @@
      line_hashes(text)  the 64-bit CCNet hash of every line
 
    What a character is (alphanumeric, lower case, ...) is asked of the running Python, once, for the table below.
-   tests/test_native.py states the plain readings and compares them over all of Unicode. */
+   tests/test_native.py states the plain readings and compares them over all of Unicode.
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <stdint.h>
-#include <string.h>
+     use(path)          take one of PATHS (the fastest last, which is taken at first): for tests, all give the same */
 
-#if !defined(__GNUC__) || (defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
-#error "filters/_native.c needs gcc or clang and a little-endian machine"
-#endif
-#if defined(__x86_64__)
-#include <cpuid.h>
-#include <immintrin.h>
-#endif
-
-#define LIKELY(x) __builtin_expect(!!(x), 1)
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define INLINE static inline __attribute__((always_inline))
+#include "_text.h"
 
 /* ------------------------------------------------------------------------------------------- characters */
 
 enum { ALNUM = 1, ALPHA = 2, BREAK = 4, SPACE = 8 };
 
-#define BMP 0x10000
-#define CAPITAL_SIGMA 0x3A3   /* its lower case depends on its neighbours: left to str.lower */
-#define CAPITAL_I_DOT 0x130   /* the one character whose lower case is two: "i" and U+0307 */
+#define CAPITAL_I_DOT 0x130 /* the one character whose lower case is two: "i" and U+0307 */
 
 static uint8_t flags_table[BMP];
 static uint16_t word_table[BMP]; /* the lower-case character if it is \w, else 0 */
@@ -67,57 +52,13 @@ INLINE int flags_of(Py_UCS4 c) { return LIKELY(c < BMP) ? flags_table[c] : flags
 INLINE Py_UCS4 word_of(Py_UCS4 c) { return LIKELY(c < BMP) ? word_table[c] : word_slow(c); }
 INLINE Py_UCS4 norm_of(Py_UCS4 c) { return LIKELY(c < BMP) ? norm_table[c] : norm_slow(c); }
 
-/* UTF-8 of c, at most 4 bytes; nothing for c == 0. Branch-free where it matters: ASCII and "deleted". */
-INLINE uint8_t *put_utf8(uint8_t *out, Py_UCS4 c) {
+/* UTF-8 of c; nothing for c == 0. Branch-free where it matters: ASCII and "deleted". Writes a byte in any case. */
+INLINE uint8_t *put_kept(uint8_t *out, Py_UCS4 c) {
     if (LIKELY(c < 0x80)) {
         *out = (uint8_t)c;
         return out + (c != 0);
     }
-    if (c < 0x800) {
-        *out++ = (uint8_t)(0xC0 | c >> 6);
-    } else {
-        if (c < 0x10000) {
-            *out++ = (uint8_t)(0xE0 | c >> 12);
-        } else {
-            *out++ = (uint8_t)(0xF0 | c >> 18);
-            *out++ = (uint8_t)(0x80 | (c >> 12 & 0x3F));
-        }
-        *out++ = (uint8_t)(0x80 | (c >> 6 & 0x3F));
-    }
-    *out++ = (uint8_t)(0x80 | (c & 0x3F));
-    return out;
-}
-
-/* Run `call`, whose argument `kind` is then a constant, so that each of the three widths is its own loop. */
-#define BY_KIND(text, call)                                                        \
-    do {                                                                           \
-        if (PyUnicode_KIND(text) == PyUnicode_1BYTE_KIND) {                        \
-            const int kind = PyUnicode_1BYTE_KIND; call;                           \
-        } else if (PyUnicode_KIND(text) == PyUnicode_2BYTE_KIND) {                 \
-            const int kind = PyUnicode_2BYTE_KIND; call;                           \
-        } else {                                                                   \
-            const int kind = PyUnicode_4BYTE_KIND; call;                           \
-        }                                                                          \
-    } while (0)
-
-static int is_text(PyObject *object, const char *function) {
-    if (!PyUnicode_Check(object)) {
-        PyErr_Format(PyExc_TypeError, "%s() takes a str, not %.200s", function, Py_TYPE(object)->tp_name);
-        return 0;
-    }
-#if PY_VERSION_HEX < 0x030C0000
-    if (PyUnicode_READY(object) < 0) return 0;
-#endif
-    return 1;
-}
-
-/* text[from:to].lower() as a new str. */
-static PyObject *lowered(PyObject *text, Py_ssize_t from, Py_ssize_t to) {
-    PyObject *part = PyUnicode_Substring(text, from, to);
-    if (part == NULL) return NULL;
-    PyObject *low = PyObject_CallMethod(part, "lower", NULL);
-    Py_DECREF(part);
-    return low;
+    return put_utf8(out, c);
 }
 
 /* ------------------------------------------------------------------------------------------- text_stats */
@@ -150,7 +91,8 @@ static PyObject *text_stats(PyObject *module, PyObject *text) {
     (void)module;
     if (!is_text(text, "text_stats")) return NULL;
     struct stats s = {0, 0, 0, 0};
-    BY_KIND(text, count(kind, PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text), &s));
+    const Py_ssize_t length = PyUnicode_GET_LENGTH(text);
+    WITHOUT_GIL(length >= GIL_LENGTH, BY_KIND(text, count(kind, PyUnicode_DATA(text), length, &s)));
     return Py_BuildValue("(nnnn)", s.lines, s.longest, s.alnum, s.alpha);
 }
 
@@ -184,16 +126,22 @@ struct simhash {
     uint8_t buffer[4 * (BATCH + WINDOW) + 64];
 };
 
+/* The last window of a full buffer begins BATCH - 1 characters in, and so do the unused lanes beside it at most. */
+_Static_assert(BATCH % STEP == 0 && sizeof(((struct simhash *)0)->start) / sizeof(uint32_t) >= BATCH + WINDOW,
+               "a step of windows looks at the starts of its characters and of the one after");
+_Static_assert(sizeof(((struct simhash *)0)->buffer) >= 4 * (BATCH + WINDOW - 1) + 4 * WORDS,
+               "a window is read in WORDS words, wherever it begins");
+_Static_assert(16 * GROUPS_MAX < 1 << PLANES, "counters of PLANES bits");
+
 #define F(b, c, d) ((d) ^ ((b) & ((c) ^ (d))))
 #define G(b, c, d) ((c) ^ ((d) & ((b) ^ (c))))
 #define H(b, c, d) ((b) ^ (c) ^ (d))
 #define I(b, c, d) ((c) ^ ((b) | ~(d)))
-#define ROTATE(x, s) ((x) << (s) | (x) >> (32 - (s)))
 #define ROUND(f, a, b, c, d, i, k, s)                                                  \
     for (int v = 0; v < 2; v++) {                                                      \
         a[v] += f(b[v], c[v], d[v]) + ((i) < words ? w[(i) % WORDS][v] + (k)           \
                                       : (i) == 14 ? w[WORDS][v] + (k) : zero + (k));   \
-        a[v] = ROTATE(a[v], s) + b[v];                                                 \
+        a[v] = ROTATE(32, a[v], s) + b[v];                                                 \
     }
 #define ROUNDS(f, i0, i1, i2, i3, k0, k1, k2, k3, s0, s1, s2, s3)                      \
     ROUND(f, a, b, c, d, i0, k0, s0) ROUND(f, d, a, b, c, i1, k1, s1)                  \
@@ -315,14 +263,18 @@ INLINE void group_body(struct simhash *s, size_t first, size_t windows) {
 }
 
 static void group_plain(struct simhash *s, size_t first, size_t windows) { group_body(s, first, windows); }
-static void (*group)(struct simhash *, size_t, size_t) = group_plain;
-
-#if defined(__x86_64__)
-__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
-static void group_avx512(struct simhash *s, size_t first, size_t windows) { group_body(s, first, windows); }
-__attribute__((target("avx2")))
+#if defined(RPJ_X86)
+TARGET_AVX2
 static void group_avx2(struct simhash *s, size_t first, size_t windows) { group_body(s, first, windows); }
+TARGET_AVX512
+static void group_avx512(struct simhash *s, size_t first, size_t windows) { group_body(s, first, windows); }
+#else
+#define group_avx2 NULL
+#define group_avx512 NULL
 #endif
+
+static void (*const groups[ALL_PATHS])(struct simhash *, size_t, size_t) = {group_plain, group_avx2, group_avx512};
+static void (*group)(struct simhash *, size_t, size_t) = group_plain;
 
 /* Empty the planes into the 64 counters: bit i of digest word j (bytes 8-15 of the digest, big-endian). */
 static void flush_planes(struct simhash *s) {
@@ -364,7 +316,7 @@ INLINE void feed(int kind, const void *data, Py_ssize_t from, Py_ssize_t to, str
         for (; from < until; from++) {
             const Py_UCS4 c = word_of(PyUnicode_READ(kind, data, from));
             *start = (uint32_t)(end - buffer);
-            end = put_utf8(end, c);
+            end = put_kept(end, c);
             start += c != 0;
         }
         const size_t chars = s->chars = (size_t)(start - s->start);
@@ -376,14 +328,13 @@ INLINE void feed(int kind, const void *data, Py_ssize_t from, Py_ssize_t to, str
 static PyObject *simhash64(PyObject *module, PyObject *text) {
     (void)module;
     if (!is_text(text, "simhash64")) return NULL;
-    void *memory = PyMem_Malloc(sizeof(struct simhash) + sizeof(vec));
+    void *memory = PyMem_Calloc(1, sizeof(struct simhash) + sizeof(vec)); /* loops read beyond what they use */
     if (memory == NULL) return PyErr_NoMemory();
     struct simhash *s = (void *)(((uintptr_t)memory + sizeof(vec) - 1) / sizeof(vec) * sizeof(vec));
-    memset(s, 0, offsetof(struct simhash, start));
 
     /* In pieces that end after a newline, which no lower-casing rule looks across: memory does not grow with the text. */
     const Py_ssize_t length = PyUnicode_GET_LENGTH(text);
-    const int kind_1 = PyUnicode_KIND(text) == PyUnicode_1BYTE_KIND;
+    const int kind_1 = PyUnicode_KIND(text) == PyUnicode_1BYTE_KIND, is_long = length >= GIL_LENGTH;
     for (Py_ssize_t from = 0, to; from < length; from = to) {
         Py_ssize_t sigma = -1;
         to = length;
@@ -394,11 +345,11 @@ static PyObject *simhash64(PyObject *module, PyObject *text) {
             if (newline == -2 || sigma == -2) goto failed;
         }
         if (sigma < 0) {
-            BY_KIND(text, feed(kind, PyUnicode_DATA(text), from, to, s));
+            WITHOUT_GIL(is_long, BY_KIND(text, feed(kind, PyUnicode_DATA(text), from, to, s)));
         } else {
-            PyObject *low = lowered(text, from, to);
+            PyObject *low = lowered(PyUnicode_Substring(text, from, to));
             if (low == NULL) goto failed;
-            BY_KIND(low, feed(kind, PyUnicode_DATA(low), 0, PyUnicode_GET_LENGTH(low), s));
+            WITHOUT_GIL(is_long, BY_KIND(low, feed(kind, PyUnicode_DATA(low), 0, PyUnicode_GET_LENGTH(low), s)));
             Py_DECREF(low);
         }
     }
@@ -425,6 +376,10 @@ struct sha1 {
     uint8_t buffer[SHA_BLOCK + 8 * LINE_PIECE];
 };
 
+/* A character has at most 4 bytes; a block begun before it, and after it the 0x80, the size and the rest of a block. */
+_Static_assert(sizeof(((struct sha1 *)0)->buffer) >= SHA_BLOCK - 1 + 4 * LINE_PIECE + 9 + SHA_BLOCK - 1,
+               "a piece of a line and its padding");
+
 static void sha1_blocks_plain(uint32_t h[5], const uint8_t *block, size_t blocks) {
     for (; blocks; blocks--, block += SHA_BLOCK) {
         uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
@@ -432,21 +387,21 @@ static void sha1_blocks_plain(uint32_t h[5], const uint8_t *block, size_t blocks
             memcpy(w + i, block + 4 * i, 4);
             w[i] = __builtin_bswap32(w[i]);
         }
-        for (int i = 16; i < 80; i++) w[i] = ROTATE(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+        for (int i = 16; i < 80; i++) w[i] = ROTATE(32, w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
         for (int i = 0; i < 80; i++) {
             const uint32_t f = i < 20   ? F(b, c, d) + 0x5A827999u
                                : i < 40 ? H(b, c, d) + 0x6ED9EBA1u
                                : i < 60 ? ((b & c) | (d & (b | c))) + 0x8F1BBCDCu
                                         : H(b, c, d) + 0xCA62C1D6u;
-            const uint32_t next = ROTATE(a, 5) + f + e + w[i];
-            e = d; d = c; c = ROTATE(b, 30); b = a; a = next;
+            const uint32_t next = ROTATE(32, a, 5) + f + e + w[i];
+            e = d; d = c; c = ROTATE(32, b, 30); b = a; a = next;
         }
         h[0] += a; h[1] += b; h[2] += c; h[3] += d; h[4] += e;
     }
 }
 static void (*sha1_blocks)(uint32_t *, const uint8_t *, size_t) = sha1_blocks_plain;
 
-#if defined(__x86_64__)
+#if defined(RPJ_X86)
 /* Four rounds an instruction: w0 are the four message words in use, w1..w3 those before them, oldest first. */
 #define SHA_4(i, w0, w1, w2, w3)                                                                 \
     if ((i) >= 4) w0 = _mm_sha1msg2_epu32(_mm_xor_si128(_mm_sha1msg1_epu32(w0, w1), w2), w3);    \
@@ -456,7 +411,7 @@ static void (*sha1_blocks)(uint32_t *, const uint8_t *, size_t) = sha1_blocks_pl
     e = last;
 #define SHA_16(i) SHA_4(i, m0, m1, m2, m3) SHA_4(i + 1, m1, m2, m3, m0) SHA_4(i + 2, m2, m3, m0, m1) SHA_4(i + 3, m3, m0, m1, m2)
 
-__attribute__((target("sha,sse4.1")))
+TARGET_SHA
 static void sha1_blocks_ni(uint32_t h[5], const uint8_t *block, size_t blocks) {
     const __m128i reverse = _mm_set_epi64x(0x0001020304050607LL, 0x08090A0B0C0D0E0FLL);
     __m128i abcd = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)h), 0x1B), e = _mm_set_epi32((int)h[4], 0, 0, 0);
@@ -474,6 +429,8 @@ static void sha1_blocks_ni(uint32_t h[5], const uint8_t *block, size_t blocks) {
     _mm_storeu_si128((__m128i *)h, _mm_shuffle_epi32(abcd, 0x1B));
     h[4] = (uint32_t)_mm_extract_epi32(e, 3);
 }
+#else
+#define sha1_blocks_ni sha1_blocks_plain
 #endif
 
 /* Hash the whole blocks of the buffer, which holds `held` bytes; returns what is left in it. */
@@ -498,7 +455,7 @@ INLINE int hash_stripped(int kind, const void *data, Py_ssize_t from, Py_ssize_t
         uint8_t *end = sha->buffer + held;
         for (; from < until; from++) {
             const Py_UCS4 raw = PyUnicode_READ(kind, data, from);
-            end = put_utf8(end, norm_of(raw));
+            end = put_kept(end, norm_of(raw));
             if (kind != PyUnicode_1BYTE_KIND && UNLIKELY(raw == CAPITAL_I_DOT)) end = put_utf8(end, 0x307);
             if (kind != PyUnicode_1BYTE_KIND && UNLIKELY((raw & ~0x7FFu) == 0xD800)) return 0;
         }
@@ -518,35 +475,34 @@ INLINE int hash_stripped(int kind, const void *data, Py_ssize_t from, Py_ssize_t
     return 1;
 }
 
-INLINE int hash_lines(int kind, PyObject *text, uint8_t *out, struct sha1 *sha) {
+/* The hash of the line [from, to), which has a capital sigma. -1 with an exception set, else as hash_stripped. */
+INLINE int hash_lowered(PyObject *text, Py_ssize_t from, Py_ssize_t to, uint8_t *out, struct sha1 *sha) {
+    PyObject *low = lowered(PyUnicode_Substring(text, from, to));
+    if (low == NULL) return -1;
+    int whole;
+    BY_KIND(low, whole = hash_stripped(kind, PyUnicode_DATA(low), 0, PyUnicode_GET_LENGTH(low), out, sha));
+    Py_DECREF(low);
+    return whole;
+}
+
+/* Hashes of all lines to `out`. If `sigmas`, lines with a capital sigma go through str.lower. 1; or -1 with an exception
+   set; or 0 at a line with a lone surrogate, which is bad[0]..bad[1] then. */
+INLINE int hash_lines(int kind, PyObject *text, int sigmas, uint8_t *out, struct sha1 *sha, Py_ssize_t bad[2]) {
     const void *data = PyUnicode_DATA(text);
     const Py_ssize_t length = PyUnicode_GET_LENGTH(text);
-    const int sigmas = kind != PyUnicode_1BYTE_KIND && PyUnicode_FindChar(text, CAPITAL_SIGMA, 0, length, 1) >= 0;
     for (Py_ssize_t from = 0, end; from <= length; from = end + 1, out += 8) {
-        end = from < length ? PyUnicode_FindChar(text, '\n', from, length, 1) : -1;
+        end = find_char(kind, data, '\n', from, length);
         if (end < 0) end = length;
         Py_ssize_t to = end;
         while (from < to && flags_of(PyUnicode_READ(kind, data, from)) & SPACE) from++;
         while (from < to && flags_of(PyUnicode_READ(kind, data, to - 1)) & SPACE) to--;
-        int whole;
-        if (UNLIKELY(sigmas) && PyUnicode_FindChar(text, CAPITAL_SIGMA, from, to, 1) >= 0) {
-            PyObject *low = lowered(text, from, to);
-            if (low == NULL) return 0;
-            const Py_ssize_t chars = PyUnicode_GET_LENGTH(low);
-            if (PyUnicode_KIND(low) == PyUnicode_2BYTE_KIND)
-                whole = hash_stripped(PyUnicode_2BYTE_KIND, PyUnicode_DATA(low), 0, chars, out, sha);
-            else
-                whole = hash_stripped(PyUnicode_4BYTE_KIND, PyUnicode_DATA(low), 0, chars, out, sha);
-            Py_DECREF(low);
-        } else {
-            whole = hash_stripped(kind, data, from, to, out, sha);
-        }
-        if (!whole) {
-            PyObject *line = PyUnicode_Substring(text, from, to); /* has no UTF-8: the encoder says so */
-            PyObject *encoded = line == NULL ? NULL : PyUnicode_AsUTF8String(line);
-            Py_XDECREF(line);
-            Py_XDECREF(encoded);
-            return 0;
+        const int whole = UNLIKELY(sigmas) && find_char(kind, data, CAPITAL_SIGMA, from, to) >= 0
+                              ? hash_lowered(text, from, to, out, sha)
+                              : hash_stripped(kind, data, from, to, out, sha);
+        if (whole <= 0) {
+            bad[0] = from;
+            bad[1] = to;
+            return whole;
         }
     }
     return 1;
@@ -561,18 +517,42 @@ INLINE Py_ssize_t count_newlines(int kind, const void *data, Py_ssize_t length) 
 static PyObject *line_hashes(PyObject *module, PyObject *text) {
     (void)module;
     if (!is_text(text, "line_hashes")) return NULL;
-    Py_ssize_t lines = 1;
-    BY_KIND(text, lines += count_newlines(kind, PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text)));
+    const void *data = PyUnicode_DATA(text);
+    const Py_ssize_t length = PyUnicode_GET_LENGTH(text);
+    Py_ssize_t lines = 1, bad[2];
+    int sigmas = 0, done;
+    BY_KIND(text, lines += count_newlines(kind, data, length);
+            sigmas = kind != PyUnicode_1BYTE_KIND && find_char(kind, data, CAPITAL_SIGMA, 0, length) >= 0);
     PyObject *out = PyBytes_FromStringAndSize(NULL, 8 * lines);
     if (out == NULL) return NULL;
+    uint8_t *const to = (uint8_t *)PyBytes_AS_STRING(out);
     struct sha1 sha;
-    int done;
-    BY_KIND(text, done = hash_lines(kind, text, (uint8_t *)PyBytes_AS_STRING(out), &sha));
-    if (!done) Py_CLEAR(out);
-    return out;
+    /* str.lower needs the GIL: to take it line by line would cost more than it gives */
+    WITHOUT_GIL(length >= GIL_LENGTH && !sigmas, BY_KIND(text, done = hash_lines(kind, text, sigmas, to, &sha, bad)));
+    if (done > 0) return out;
+    Py_DECREF(out);
+    if (done == 0) { /* the line has no UTF-8: the encoder says so */
+        PyObject *line = PyUnicode_Substring(text, bad[0], bad[1]);
+        PyObject *encoded = line == NULL ? NULL : PyUnicode_AsUTF8String(line);
+        Py_XDECREF(line);
+        Py_XDECREF(encoded);
+    }
+    return NULL;
 }
 
 /* ------------------------------------------------------------------------------------------------ module */
+
+static void choose(enum path path) {
+    group = groups[path];
+    sha1_blocks = path > PORTABLE && has_sha() ? sha1_blocks_ni : sha1_blocks_plain;
+}
+static PyObject *use(PyObject *module, PyObject *name) {
+    (void)module;
+    const int path = path_of(name);
+    if (path < 0) return NULL;
+    choose((enum path)path);
+    Py_RETURN_NONE;
+}
 
 static PyMethodDef functions[] = {
     {"text_stats", text_stats, METH_O,
@@ -581,23 +561,15 @@ static PyMethodDef functions[] = {
      "64-bit SimHash of all 6-character windows of the lower-cased text's word characters (MD5, last 8 bytes)."},
     {"line_hashes", line_hashes, METH_O,
      "CCNet's hash of every line of a text split at newlines: 8 bytes a line, little-endian u64."},
+    {"use", use, METH_O, "Take one of PATHS from now on."},
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "_native", "The inner loops of the filters, in C.", 0, functions, NULL, NULL, NULL, NULL};
+    PyModuleDef_HEAD_INIT, "_native", "The inner loops of the filters, in C.", -1, functions, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__native(void) {
     fill_tables();
-#if defined(__x86_64__)
-    unsigned a, b = 0, c, d;
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
-        group = group_avx512;
-    else if (__builtin_cpu_supports("avx2"))
-        group = group_avx2;
-    /* SHA extensions: leaf 7, EBX bit 29; asked directly because older compilers have no name for them */
-    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && b >> 29 & 1 && __builtin_cpu_supports("sse4.1")) sha1_blocks = sha1_blocks_ni;
-#endif
-    return PyModule_Create(&definition);
+    choose(best_path());
+    if (has_sha()) sha1_blocks = sha1_blocks_ni; /* without AVX2 too */
+    return with_paths(PyModule_Create(&definition));
 }

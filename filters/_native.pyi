@@ -1,3 +1,9 @@
+PATHS: tuple[str, ...]
+"""The loops that this machine can run, the fastest last, which is taken; all give the same."""
+
+def use(path: str) -> None:
+    """Take one of ``PATHS`` from now on, in the whole process: for tests. Raises :class:`ValueError` for another."""
+
 def text_stats(text: str) -> tuple[int, int, int, int]:
     """(lines, longest line, alphanumeric, alphabetic characters); lines as ``str.splitlines`` gives them."""
 

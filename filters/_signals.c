@@ -14,21 +14,8 @@
    the (n-1)-gram it begins with and that of its last word. So 64-bit keys name n-grams exactly and no hash can confuse
    two, and an n-gram can only repeat where the one a word shorter repeats: after 4 words few places are left. */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "_text.h"
 #include <math.h>
-#include <stdint.h>
-#include <string.h>
-
-#if !defined(__GNUC__) || (defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__) || \
-    !defined(__SIZEOF_INT128__)
-#error "filters/_signals.c needs gcc or clang and a little-endian 64-bit machine"
-#endif
-
-#define LIKELY(x) __builtin_expect(!!(x), 1)
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define INLINE static inline __attribute__((always_inline))
-#define NOINLINE static __attribute__((noinline))
 
 #define LENGTH_MAX ((Py_ssize_t)1 << 28) /* characters: offsets and counts below stay within 32 bits */
 #define NONE UINT32_MAX
@@ -53,7 +40,6 @@ enum {
 enum { BY_RE, BY_REGEX, ENGINES };
 
 #define ELLIPSIS 0x2026
-#define CAPITAL_SIGMA 0x3A3
 #define FORM_MAX 16 /* bytes of a normalised character; the longest has 9 */
 
 /* A character: its flags, and its normalised form with the combining classes at both ends. */
@@ -67,26 +53,6 @@ static struct letter *pages[ENGINES][0x110000 / 256];
 static uint16_t ascii_flags[ENGINES][128];
 static uint8_t ascii_low[128];
 static PyObject *normalize, *combining, *category, *nfd;
-
-INLINE uint8_t *put_utf8(uint8_t *out, Py_UCS4 c) { /* lone surrogates have a form too: three bytes */
-    if (c < 0x80) {
-        *out++ = (uint8_t)c;
-        return out;
-    }
-    if (c < 0x800) {
-        *out++ = (uint8_t)(0xC0 | c >> 6);
-    } else {
-        if (c < 0x10000) {
-            *out++ = (uint8_t)(0xE0 | c >> 12);
-        } else {
-            *out++ = (uint8_t)(0xF0 | c >> 18);
-            *out++ = (uint8_t)(0x80 | (c >> 12 & 0x3F));
-        }
-        *out++ = (uint8_t)(0x80 | (c >> 6 & 0x3F));
-    }
-    *out++ = (uint8_t)(0x80 | (c & 0x3F));
-    return out;
-}
 
 INLINE int is_punctuation(Py_UCS4 c) {
     return (c > 0x20 && c < '0') || (c > '9' && c < 'A') || (c > 'Z' && c < 'a') || (c > 'z' && c < 0x7F);
@@ -113,14 +79,7 @@ static int class_of(Py_UCS4 c, int engine) {
     return class;
 }
 
-/* text.lower(). Takes the reference to text, which may be NULL. */
-static PyObject *lowered(PyObject *text) {
-    PyObject *low = text == NULL ? NULL : PyObject_CallMethod(text, "lower", NULL);
-    Py_XDECREF(text);
-    return low;
-}
-
-/* Its decomposition (NFD). */
+/* The lower-case form, decomposed (NFD). Takes the reference to text, which may be NULL. */
 static PyObject *normalised(PyObject *text) {
     PyObject *low = lowered(text);
     if (low == NULL) return NULL;
@@ -200,28 +159,20 @@ INLINE const struct letter *letter_of(Py_UCS4 c, int engine) {
     return page + (c & 0xFF);
 }
 
-/* Run `call`, whose arguments `kind` and `ascii` are then constants, so that each width is its own loop. */
-#define BY_KIND(text, call)                                                           \
-    do {                                                                              \
-        if (PyUnicode_IS_ASCII(text)) {                                               \
-            const int kind = PyUnicode_1BYTE_KIND, ascii = 1; call;                   \
-        } else if (PyUnicode_KIND(text) == PyUnicode_1BYTE_KIND) {                    \
-            const int kind = PyUnicode_1BYTE_KIND, ascii = 0; call;                   \
-        } else if (PyUnicode_KIND(text) == PyUnicode_2BYTE_KIND) {                    \
-            const int kind = PyUnicode_2BYTE_KIND, ascii = 0; call;                   \
-        } else {                                                                      \
-            const int kind = PyUnicode_4BYTE_KIND, ascii = 0; call;                   \
-        }                                                                             \
+/* BY_KIND with one argument more, `ascii`. */
+#define BY_KIND_AND_ASCII(text, call)                                \
+    do {                                                             \
+        if (PyUnicode_IS_ASCII(text)) {                              \
+            const int kind = PyUnicode_1BYTE_KIND, ascii = 1; call;  \
+        } else {                                                     \
+            const int ascii = 0;                                     \
+            BY_KIND(text, call);                                     \
+        }                                                            \
     } while (0)
 
-static int is_text(PyObject *object, const char *function) {
-    if (!PyUnicode_Check(object)) {
-        PyErr_Format(PyExc_TypeError, "%s() takes a str, not %.200s", function, Py_TYPE(object)->tp_name);
-        return 0;
-    }
-#if PY_VERSION_HEX < 0x030C0000
-    if (PyUnicode_READY(object) < 0) return 0;
-#endif
+/* Whether it is a str that is not too long. */
+static int is_bounded_text(PyObject *object, const char *function) {
+    if (!is_text(object, function)) return 0;
     if (PyUnicode_GET_LENGTH(object) >= LENGTH_MAX) {
         PyErr_Format(PyExc_ValueError, "%s() takes a text of less than %zd characters", function, LENGTH_MAX);
         return 0;
@@ -233,10 +184,6 @@ static int is_text(PyObject *object, const char *function) {
 
 static uint64_t seed; /* another in each process: nobody can write a text whose words all collide */
 
-INLINE uint64_t mix(uint64_t a, uint64_t b) {
-    const unsigned __int128 product = (unsigned __int128)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
 INLINE uint64_t load(const uint8_t *p, size_t n) { /* n of 8 bytes, the others zero */
     uint64_t word = 0;
     if (n >= 8) {
@@ -259,15 +206,15 @@ INLINE uint64_t load_padded(const uint8_t *p, size_t n) {
 }
 #define HASH(loader)                                                                  \
     uint64_t h = seed ^ n * 0x9E3779B97F4A7C15u;                                      \
-    for (; n > 8; p += 8, n -= 8) h = mix(h ^ load(p, 8), 0xD6E8FEB86659FD93u);       \
-    return mix(h ^ loader(p, n), 0xA0761D6478BD642Fu);
+    for (; n > 8; p += 8, n -= 8) h = fold(h ^ load(p, 8), 0xD6E8FEB86659FD93u);       \
+    return fold(h ^ loader(p, n), 0xA0761D6478BD642Fu);
 INLINE uint64_t hash_bytes(const uint8_t *p, size_t n) { HASH(load) }
 INLINE uint64_t hash_padded(const uint8_t *p, size_t n) { HASH(load_padded) }
 INLINE int same_padded(const uint8_t *a, const uint8_t *b, size_t n) {
     if (LIKELY(n <= 8)) return load_padded(a, n) == load_padded(b, n);
     return memcmp(a, b, n) == 0;
 }
-INLINE uint64_t hash_pair(uint64_t key) { return mix(key ^ seed, 0xE7037ED1A0B428DBu); }
+INLINE uint64_t hash_pair(uint64_t key) { return fold(key ^ seed, 0xE7037ED1A0B428DBu); }
 
 /* Make room for one more of `used` items; 1.5 times as many each time. */
 NOINLINE int grow_to(void **items, size_t *cap, size_t needed, size_t size) {
@@ -332,7 +279,7 @@ static int table_grow(Table *t) {
 }
 
 static int table_set(Table *t, PyObject *text, int64_t value) {
-    if (!is_text(text, "Table")) return 0;
+    if (!is_bounded_text(text, "Table")) return 0;
     const Py_ssize_t length = PyUnicode_GET_LENGTH(text);
     const size_t bound = t->bytes_used + 4 * (size_t)length + 1; /* never nothing: no key is at NULL */
     if (bound > t->bytes_cap && !grow_to((void **)&t->bytes, &t->bytes_cap, bound, 1)) return 0;
@@ -397,7 +344,7 @@ failed:
 }
 
 static PyObject *table_get(Table *t, PyObject *text) {
-    if (!is_text(text, "get")) return NULL;
+    if (!is_bounded_text(text, "get")) return NULL;
     const Py_ssize_t length = PyUnicode_GET_LENGTH(text);
     if ((size_t)length > t->longest) Py_RETURN_NONE;
     uint8_t *bytes = PyMem_Malloc(4 * (size_t)length + 1);
@@ -440,6 +387,7 @@ static PyTypeObject *table_type;
 struct word { uint64_t at; uint32_t size, chars, count, hash; };
 
 enum { TERMINAL = 1, BULLET = 2 };
+/* 32 bytes; kept only where line signals are asked for. */
 struct line { uint32_t start, end, words, chars, numeric, upper, javascript, flags; };
 
 struct lists { const Table *stop_words, *bad_words, *phrases, *starts; };
@@ -456,8 +404,9 @@ struct document {
     size_t n_slots;
     uint32_t *ids;              /* the text's words */
     size_t n_ids, ids_cap;
-    struct line *lines;
-    size_t n_lines, lines_cap;
+    struct line *lines;         /* if `with_lines` */
+    size_t n_lines, lines_cap, max_lines;
+    int with_lines;
     uint8_t *token;             /* a raw word in UTF-8, to look up */
     size_t token_cap;
     uint32_t javascript;        /* number of that word, or NONE */
@@ -532,7 +481,7 @@ INLINE Py_UCS4 get_utf8(const uint8_t **p) { /* of put_utf8's making */
     const uint8_t *at = *p;
     Py_UCS4 c = *at++;
     int more = c < 0x80 ? 0 : c < 0xE0 ? 1 : c < 0xF0 ? 2 : 3;
-    if (more) c &= 0x3F >> more;
+    if (more) c &= 0x3Fu >> more;
     for (; more; more--) c = c << 6 | (*at++ & 0x3F);
     *p = at;
     return c;
@@ -675,12 +624,19 @@ INLINE int close_line(int kind, const void *data, struct document *d, struct lin
                                                PyUnicode_READ(kind, data, last - 1) == '.' &&
                                                PyUnicode_READ(kind, data, last - 2) == '.');
     }
-    if (!ROOM(d->lines, d->n_lines, d->lines_cap)) return 0;
-    d->lines[d->n_lines++] = line;
+    if (d->with_lines) {
+        if (UNLIKELY(d->n_lines == d->max_lines)) {
+            PyErr_Format(PyExc_ValueError, "signals_json() was to take a text of at most %zu lines", d->max_lines);
+            return 0;
+        }
+        if (!ROOM(d->lines, d->n_lines, d->lines_cap)) return 0;
+        d->lines[d->n_lines] = line;
+    }
+    d->n_lines++;
     return 1;
 }
 
-/* Read the whole text. Returns 0 with an exception set when there is no memory. */
+/* Read the whole text. Returns 0 with an exception set when there is no memory, or too many lines. */
 INLINE int read_text(int kind, int ascii, struct document *d) {
     const void *data = PyUnicode_DATA(d->text);
     const Py_ssize_t length = PyUnicode_GET_LENGTH(d->text);
@@ -730,7 +686,7 @@ INLINE int read_text(int kind, int ascii, struct document *d) {
             }
             if (changed & BREAK) {
                 if (now & BREAK) { /* a normalised word ends */
-                    uint32_t chars = (uint32_t)(w - d->arena - d->arena_used) - hidden;
+                    uint32_t chars = (uint32_t)((size_t)(w - d->arena) - d->arena_used) - hidden;
                     last = i - 1;
                     if (!ascii && UNLIKELY(slow) && (w = slow_word(d, run, i, &chars)) == NULL) return 0;
                     const size_t size = (size_t)(w - d->arena) - d->arena_used;
@@ -1026,9 +982,11 @@ NOINLINE int put_slow(struct out *out, double x) {
     char *text = PyOS_double_to_string(value, 'r', 0, Py_DTSF_ADD_DOT_0, NULL);
     if (text == NULL) return 0;
     const size_t size = strlen(text);
-    if (size < SCORE_MAX) put(out, text, size);
+    const int fits = size < SCORE_MAX; /* repr of a float has at most 24 bytes */
+    if (fits) put(out, text, size);
+    else PyErr_Format(PyExc_SystemError, "Python writes a float in %zu bytes: %.60s", size, text);
     PyMem_Free(text);
-    return 1;
+    return fits;
 }
 
 /* repr(round(x, 8)) for x >= 0. A double is a whole number of 53 bits times a power of two, so x * 10**8 is rounded on
@@ -1109,7 +1067,10 @@ INLINE double ratio(uint64_t part, uint64_t whole, double none) {
     return whole ? (double)part / (double)whole : none;
 }
 
-#define SPAN_MAX 24 /* bytes of "[start,end," */
+#define SPAN_MAX 24 /* bytes of "[start,end,", the last one being their number */
+
+_Static_assert(LENGTH_MAX <= 999999999 && 1 + 9 + 1 + 9 + 1 <= SPAN_MAX - 1, "offsets of 9 digits");
+_Static_assert(SCORE_MAX >= 20, "a number of 64 bits has 20 digits");
 
 #define LINE_SIGNAL(title, score)                                                                            \
     do {                                                                                                     \
@@ -1146,7 +1107,7 @@ static int put_lines(struct out *out, const struct document *d) {
         PUT(&span, ",");
         put_number(&span, d->lines[i].end);
         PUT(&span, ",");
-        span.data[SPAN_MAX - 1] = (uint8_t)span.used; /* at most 21 */
+        span.data[SPAN_MAX - 1] = (uint8_t)span.used;
     }
     LINE_SIGNAL("rps_lines_ending_with_terminal_punctution_mark", PUT_FLAG(TERMINAL));
     LINE_SIGNAL("rps_lines_javascript_counts", if (!put_score(out, line->javascript)) goto done);
@@ -1167,7 +1128,7 @@ done:
 #define COUNT(name, value) if (!put_document_count(out, "rps_doc_" name, length, value)) return 0
 
 /* All signals, in the published order: the groups, and in each the names in order. */
-static int put_signals(struct out *out, struct document *d, PyObject *after_content, int with_lines) {
+static int put_signals(struct out *out, struct document *d, PyObject *after_content) {
     const Py_ssize_t length = PyUnicode_GET_LENGTH(d->text);
     const uint64_t lorem = count_lorem_ipsum(d), words = d->n_ids;
     struct scores grams;
@@ -1202,7 +1163,7 @@ static int put_signals(struct out *out, struct document *d, PyObject *after_cont
     SCORE("symbol_to_word_ratio", ratio(d->symbols, d->tokens, -1.0));
     SCORE("unigram_entropy", words ? entropy(d) : -1.0);
     COUNT("word_count", words);
-    return !with_lines || put_lines(out, d);
+    return !d->with_lines || put_lines(out, d);
 }
 
 /* -------------------------------------------------------------------------------------------- functions */
@@ -1219,11 +1180,11 @@ static PyObject *signals_json(PyObject *module, PyObject *const *args, Py_ssize_
     struct document d = {.javascript = NONE, .waiting = 1};
     struct out out = {NULL, 0, 0};
     PyObject *result = NULL;
-    if (n != 10) {
-        PyErr_Format(PyExc_TypeError, "signals_json() takes 10 arguments, not %zd", n);
+    if (n != 11) {
+        PyErr_Format(PyExc_TypeError, "signals_json() takes 11 arguments, not %zd", n);
         return NULL;
     }
-    if (!is_text(args[0], "signals_json") || !as_table(args[1], &d.lists.stop_words) ||
+    if (!is_bounded_text(args[0], "signals_json") || !as_table(args[1], &d.lists.stop_words) ||
         !as_table(args[2], &d.lists.bad_words) || !as_table(args[3], &d.lists.phrases) ||
         !as_table(args[4], &d.lists.starts))
         return NULL;
@@ -1232,8 +1193,11 @@ static PyObject *signals_json(PyObject *module, PyObject *const *args, Py_ssize_
         PyErr_SetString(PyExc_TypeError, "signals_json() takes bytes to put before, between and after the signals");
         return NULL;
     }
-    const int with_lines = PyObject_IsTrue(args[8]), by_regex = PyObject_IsTrue(args[9]);
-    if (with_lines < 0 || by_regex < 0) return NULL;
+    const int by_regex = PyObject_IsTrue(args[10]);
+    const Py_ssize_t max_lines = PyNumber_AsSsize_t(args[9], PyExc_OverflowError);
+    d.with_lines = PyObject_IsTrue(args[8]);
+    if (d.with_lines < 0 || by_regex < 0 || (max_lines == -1 && PyErr_Occurred())) return NULL;
+    d.max_lines = max_lines > 0 ? (size_t)max_lines : 0;
     if (d.lists.phrases == NULL) d.lists.starts = NULL;
 
     d.text = args[0];
@@ -1249,8 +1213,8 @@ static PyObject *signals_json(PyObject *module, PyObject *const *args, Py_ssize_
         goto done;
     }
     int ok;
-    BY_KIND(d.text, ok = read_text(kind, ascii, &d));
-    if (ok && put_bytes(&out, before) && put_signals(&out, &d, after_content, with_lines)) {
+    BY_KIND_AND_ASCII(d.text, ok = read_text(kind, ascii, &d));
+    if (ok && put_bytes(&out, before) && put_signals(&out, &d, after_content)) {
         out.used--; /* the last comma */
         if (put_bytes(&out, after)) result = PyBytes_FromStringAndSize((const char *)out.data, (Py_ssize_t)out.used);
     }
@@ -1266,13 +1230,12 @@ done:
    three at the end (from 3.11 on) or two and four (to 3.10), and for tuples its own form of xxHash. */
 struct sip { uint64_t k0, k1; int rounds; };
 
-#define ROTATE(x, n) ((x) << (n) | (x) >> (64 - (n)))
 #define SIP_ROUND                                                                    \
     do {                                                                             \
-        v0 += v1; v1 = ROTATE(v1, 13) ^ v0; v0 = ROTATE(v0, 32);                     \
-        v2 += v3; v3 = ROTATE(v3, 16) ^ v2;                                          \
-        v0 += v3; v3 = ROTATE(v3, 21) ^ v0;                                          \
-        v2 += v1; v1 = ROTATE(v1, 17) ^ v2; v2 = ROTATE(v2, 32);                     \
+        v0 += v1; v1 = ROTATE(64, v1, 13) ^ v0; v0 = ROTATE(64, v0, 32);                     \
+        v2 += v3; v3 = ROTATE(64, v3, 16) ^ v2;                                          \
+        v0 += v3; v3 = ROTATE(64, v3, 21) ^ v0;                                          \
+        v2 += v1; v1 = ROTATE(64, v1, 17) ^ v2; v2 = ROTATE(64, v2, 32);                     \
     } while (0)
 
 static uint64_t str_hash(const struct sip *key, const uint8_t *p, size_t n) {
@@ -1298,9 +1261,9 @@ static uint64_t str_hash(const struct sip *key, const uint8_t *p, size_t n) {
 INLINE uint64_t pair_hash(uint64_t first, uint64_t second) {
     uint64_t hash = 2870177450012600261u;
     hash += first * 14029467366897019727u;
-    hash = ROTATE(hash, 31) * 11400714785074694791u;
+    hash = ROTATE(64, hash, 31) * 11400714785074694791u;
     hash += second * 14029467366897019727u;
-    hash = ROTATE(hash, 31) * 11400714785074694791u;
+    hash = ROTATE(64, hash, 31) * 11400714785074694791u;
     hash += 2 ^ (2870177450012600261u ^ 3527539u);
     return hash == UINT64_MAX ? 1546275796u : hash;
 }
@@ -1381,7 +1344,7 @@ static PyObject *hash_features(PyObject *module, PyObject *args) {
     struct sip key;
     int by_regex, ok;
     if (!PyArg_ParseTuple(args, "OnKKip:hash_features", &text, &buckets, &k0, &k1, &key.rounds, &by_regex)) return NULL;
-    if (!is_text(text, "hash_features")) return NULL;
+    if (!is_bounded_text(text, "hash_features")) return NULL;
     if (buckets < 1 || buckets > LENGTH_MAX || key.rounds < 1 || key.rounds > 2) {
         PyErr_SetString(PyExc_ValueError, "hash_features() takes 1 to 2**28 buckets, and 1 or 2 rounds");
         return NULL;
@@ -1392,7 +1355,7 @@ static PyObject *hash_features(PyObject *module, PyObject *args) {
     if (counts == NULL) return NULL;
     int64_t *out = (int64_t *)(void *)PyBytes_AS_STRING(counts);
     memset(out, 0, (size_t)buckets * 8);
-    BY_KIND(text, ok = count_features(kind, ascii, text, by_regex ? BY_REGEX : BY_RE, &key, (uint64_t)buckets, out));
+    BY_KIND_AND_ASCII(text, ok = count_features(kind, ascii, text, by_regex ? BY_REGEX : BY_RE, &key, (uint64_t)buckets, out));
     if (!ok) Py_CLEAR(counts);
     return counts;
 }
@@ -1402,7 +1365,7 @@ static PyObject *hash_features(PyObject *module, PyObject *args) {
 static PyMethodDef functions[] = {
     {"signals_json", (PyCFunction)(void (*)(void))signals_json, METH_FASTCALL,
      "(text, stop words, bad words, phrases, their first words, before, after the content signals, after, with lines, "
-     "by regex) -> JSON"},
+     "most lines, by regex) -> JSON"},
     {"hash_features", hash_features, METH_VARARGS,
      "(text, buckets, k0, k1, rounds, by regex) -> how many raw words and pairs of them hash into each bucket, int64"},
     {NULL, NULL, 0, NULL},
@@ -1420,7 +1383,7 @@ static int prepare(void) {
     nfd = PyUnicode_InternFromString("NFD");
     PyObject *name = PyUnicode_FromString("_signals.seed");
     if (normalize == NULL || combining == NULL || category == NULL || nfd == NULL || name == NULL) return 0;
-    seed = mix((uint64_t)PyObject_Hash(name), 0x9E3779B97F4A7C15u);
+    seed = fold((uint64_t)PyObject_Hash(name), 0x9E3779B97F4A7C15u);
     Py_DECREF(name);
     for (int engine = 0; engine < ENGINES; engine++) {
         for (Py_UCS4 c = 0; c < 128; c++) {

@@ -21,6 +21,7 @@ def signals_json(
     after_content: bytes,
     after: bytes,
     with_lines: bool,
+    max_lines: int,
     by_regex: bool,
     /,
 ) -> bytes:
@@ -28,8 +29,10 @@ def signals_json(
 
     Without ``stop_words`` (``bad_words``) their signal is left out. ``phrases`` are the bad ones of several words,
     joined by a blank, ``phrase_starts`` their first words with the number of words in the longest. ``after_content`` is
-    put behind the content signals; it is nothing, or ends in a comma. ``by_regex``: \\w and \\s of the regex library,
-    not of re. Raises :class:`ValueError` for a text of 2**28 characters or more.
+    put behind the content signals; it is nothing, or ends in a comma. ``with_lines``: the signals of lines too, which
+    take 450 bytes of memory a line. ``by_regex``: \\w and \\s of the regex library,
+    not of re. Raises :class:`ValueError` for a text of 2**28 characters or more, and ``with_lines`` for one of more
+    than ``max_lines`` lines.
     """
 
 def hash_features(text: str, buckets: int, k0: int, k1: int, rounds: int, by_regex: bool, /) -> bytes:
