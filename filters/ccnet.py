@@ -5,18 +5,15 @@ Source: RedPajama-Data-1T, cc_net with RedPajama's command line (``min_len`` 300
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from filters.ccnet_normalize import normalize
 from filters.language import load_lid, predict_language
+from filters.perplexity import load_language_model, perplexity
 from redpajama_data.document import Document, Drop
-from redpajama_data.errors import MissingModel
-from redpajama_data.fingerprint import ModelFile
+from redpajama_data.models.model_file import ModelFile
 
 # Perplexity below the first: head; below the second: middle; else tail. The published table's rows 30 and 60 (percent
 # of each language's documents). Slovenian, Serbian and Swedish are missing in it.
@@ -53,7 +50,7 @@ def identify_language(doc: Document, *, model: ModelFile) -> Document | Drop:
     line = doc.text.replace("\n", "")
     if not line:
         return Drop("identify_language", 0, 1)
-    language, score = predict_language(load_lid(model.path), line)
+    language, score = predict_language(load_lid(model), line)
     doc.meta["language"] = language
     doc.meta["language_score"] = float(np.round(score, 2))
     return doc
@@ -101,47 +98,6 @@ def bucket_in(doc: Document, *, allowed: Sequence[str]) -> Document | Drop:
     return Drop("bucket_in", doc.meta.get("perplexity", doc.meta["bucket"]), doc.work.get("cutoff", " ".join(allowed)))
 
 
-class PieceModel(NamedTuple):
-    """A language's loaded SentencePiece and KenLM models."""
-
-    pieces: Any
-    words: Any
-
-
-@functools.lru_cache(maxsize=64)
-def load_language_model(pieces: str, words: str) -> PieceModel:
-    """Load a SentencePiece and a KenLM file, once for each process. Raises :class:`MissingModel`."""
-    try:
-        import kenlm
-        import sentencepiece
-    except ImportError as error:
-        raise MissingModel(f"{error}. Type: pip install 'redpajama-data[ccnet]'") from error
-    for path in (pieces, words):
-        if not os.path.isfile(path):
-            raise MissingModel(f"{path}: no such model. Fetch it, or train one, and name its place.")
-    config = kenlm.Config()
-    config.show_progress = False
-    try:
-        return PieceModel(sentencepiece.SentencePieceProcessor(model_file=pieces), kenlm.Model(words, config))
-    except (OSError, RuntimeError) as error:
-        raise MissingModel(f"{pieces}, {words}: not models that can be loaded ({error}). Fetch them again.") from error
-
-
-def perplexity(model: PieceModel, text: str) -> float | None:
-    """Perplexity for a piece (the end counts as one), rounded to 1 decimal; None for a text without pieces.
-
-    The models see the whole document as one sentence (as published). The strings of the pieces are needed, not their
-    numbers: an unknown piece stands for its own characters, and the language model may know these.
-    """
-    pieces = model.pieces.encode_as_pieces(normalize(text))
-    if not pieces:
-        return None
-    sentence = " ".join(pieces)
-    score: float = model.words.score(sentence)  # log10, with <s> and </s>
-    value: float = 10.0 ** (-score / (len(sentence.split()) + 1))
-    return round(value, 1)
-
-
 def kept_urls(files: Iterable[Iterable[tuple[str, str]]]) -> set[str]:
     """The URLs whose records stay, from the (url, digest) of each record of each file, in order: the document dedup.
 
@@ -156,6 +112,18 @@ def kept_urls(files: Iterable[Iterable[tuple[str, str]]]) -> set[str]:
                 digests.add(digest)
                 kept.add(url)
     return kept
+
+
+def kept_records(files: Iterable[Iterable[tuple[str, str]]]) -> set[tuple[int, int]]:
+    """The records that stay, as (file, place in it), decided for each by its digest alone: the first one stays.
+
+    The repair of :func:`kept_urls`, which keeps copies of a page under a kept URL and loses other pages with a URL.
+    """
+    kept: dict[str, tuple[int, int]] = {}
+    for number, records in enumerate(files):
+        for place, (_, digest) in enumerate(records):
+            kept.setdefault(digest, (number, place))
+    return set(kept.values())
 
 
 def shards_per_file(sizes: Sequence[int], *, target: int) -> int:

@@ -17,6 +17,9 @@ _PUNCTUATION = {
     "；": ";", "–": "-", "—": " - ", "．": ". ", "～": "~", "’": "'", "…": "...", "━": "-", "〈": "<", "〉": ">",
     "【": "[", "】": "]", "％": "%", "►": "-",
 }  # fmt: skip
+CAPITAL_SIGMA = 0x3A3
+GLYPH_BYTES = 15  # the most that the kernel takes for a character
+CONTEXTUAL = 0xFF
 _CONTROLS = [*range(0x20), *range(0x7F, 0xA0)]
 _DIGIT = re.compile(r"\d")
 _DELETED = {**dict.fromkeys(_CONTROLS), **dict.fromkeys(map(ord, _PUNCTUATION))}
@@ -82,3 +85,22 @@ def _normalize_ascii(text: str) -> str:
 
 def _normalize_any(text: str) -> str:
     return unicodedata.normalize("NFD", text.lower()).translate(_REPLACEMENTS)
+
+
+def glyph_page(page: int) -> bytes:
+    """What :func:`normalize` makes of each of 256 characters, from ``256 * page`` on, for ``filters/_perplexity.c``.
+
+    16 bytes each: a size, then so many bytes of UTF-8. The size is :data:`CONTEXTUAL` for a character that becomes
+    something else beside others, so that normalize() has to see the whole text: the capital sigma, by its place in the
+    word; what is put into another order among marks and is not deleted with them; surrogates, which have no UTF-8.
+    """
+    return b"".join(map(_glyph, range(256 * page, 256 * page + 256)))
+
+
+def _glyph(code: int) -> bytes:
+    decomposed = unicodedata.normalize("NFD", chr(code).lower())
+    kept = [char for char in decomposed if _REPLACEMENTS[ord(char)] is not None]
+    contextual = code == CAPITAL_SIGMA or 0xD800 <= code < 0xE000 or any(map(unicodedata.combining, kept))
+    text = b"" if contextual else decomposed.translate(_REPLACEMENTS).encode()
+    size = CONTEXTUAL if contextual or len(text) > GLYPH_BYTES else len(text)
+    return bytes([size]) + text[:GLYPH_BYTES].ljust(GLYPH_BYTES, b"\0")

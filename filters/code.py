@@ -46,6 +46,13 @@ def content_key(doc: Document) -> bytes:
     return bytes.fromhex(doc.work["content_hash"])
 
 
+def cleaned_key(doc: Document) -> bytes:
+    """The 16 bytes by which files are told apart once their headers are off: MD5 of the text with plain line ends and
+    without white space at its end. The repair of :func:`content_key`."""
+    text = doc.text.replace("\r\n", "\n").rstrip()
+    return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
+
+
 def strip_copyright_header(doc: Document) -> Document:
     """Remove the head of the file as published, with its oddities.
 
@@ -119,6 +126,11 @@ def extension_in(doc: Document, *, allowed: Sequence[str]) -> Document | Drop:
     """Keeps a path that ends with one of ``allowed``, case-sensitive and on the whole path ("myMakefile" passes)."""
     path = doc.meta["path"]
     return doc if path.endswith(tuple(allowed)) else Drop("extension_in", path)
+
+
+def min_characters(doc: Document, *, limit: int) -> Document | Drop:
+    """Trivial files (``require "x"``, ``{}``), in characters. The published recipe keeps them; it is a repair."""
+    return Drop("min_characters", len(doc.text), limit) if len(doc.text) < limit else doc
 
 
 def max_line_length(doc: Document, *, limit: int) -> Document | Drop:

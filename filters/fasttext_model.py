@@ -1,7 +1,9 @@
 """Reads a fastText model file for the kernel in ``_fasttext.c``: any supervised one, dense (.bin) or quantised (.ftz).
 
-A dense matrix stays in the file, mapped: all processes share one copy (128 MB for lid.176.bin). A quantised one is
-spread out once to the size of its dense form (3 MB for lid.176.ftz). Format: fastText's versions 11 and 12.
+The matrices of a dense model stay in the file, mapped: all processes share one copy (128 MB for lid.176.bin). A file
+that is then written over or cut short in place ends each prediction in an error that names it, see ``_fasttext.c``; one
+that another is renamed over does no harm. A quantised model is spread out once to the size of its dense form (3 MB for
+lid.176.ftz) and needs its file no more. Format: fastText's versions 11 and 12.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +24,16 @@ SUPERVISED = 3
 HIERARCHICAL_SOFTMAX = 1
 CENTROIDS = 256
 CACHE_LINE = 64
+NGRAM_MAX = 64  # characters or words of an n-gram: a text takes time for each length
 BUCKETS_MAX = 1 << 27  # of a pruned model: 4 bytes each; fastText's default is 2,000,000
 SETTINGS = struct.Struct("<12id")
 DICTIONARY = struct.Struct("<3i2q")
 ENTRY = struct.Struct("<qb")  # after the word and its zero byte: how often, and 0 for a word or 1 for a label
+
+CHANGED = (
+    "this model was written over while it was in use. Put the right file back, then run again; to change a model, write"
+    " a new file and rename it to the old one's place."
+)
 
 Floats = npt.NDArray[np.float32]
 
@@ -110,20 +118,23 @@ def read_model(path: str) -> Model:
         raise MissingModel(f"{path}: no such model. Fetch lid.176 (.bin or .ftz), or your own, and name its place.")
     try:
         with open(path, "rb") as file:
-            return _model(ModelFileReader(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
+            return _model(ModelFileReader(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)), file, path)
     except (OSError, ValueError) as error:
         raise MissingModel(
             f"{path}: no fastText model that can be used ({error}). Fetch lid.176 (.bin or .ftz), or your own, again."
         ) from error
 
 
-def _model(file: ModelFileReader) -> Model:
+def _model(file: ModelFileReader, opened: BinaryIO, path: str) -> Model:
+    info = os.fstat(opened.fileno())  # before anything is read of it
     magic, version = file.numbers(struct.Struct("<2i"))
     if magic != MAGIC or version not in (11, 12):
         raise BrokenModelError("it is of another format")
     dim, _, _, _, _, word_ngrams, loss, kind, bucket, minn, maxn, _, _ = file.numbers(SETTINGS)
     if kind != SUPERVISED:
         raise BrokenModelError("it is not trained with labels")
+    if maxn > NGRAM_MAX or word_ngrams > NGRAM_MAX:
+        raise BrokenModelError(f"it has n-grams of {maxn} characters and {word_ngrams} words; {NGRAM_MAX} are the most")
     size, n_words, n_labels, _, n_pruned = file.numbers(DICTIONARY)
     words: list[bytes] = []
     counts: list[int] = []
@@ -153,6 +164,7 @@ def _model(file: ModelFileReader) -> Model:
         bucket_rows[pruned[:, 0]] = n_words + pruned[:, 1]
     (output_is_quantised,) = file.numbers(struct.Struct("<?"))
     output = file.quantised() if is_quantised and output_is_quantised else file.dense()
+    output_rows = np.array(output.rows) if is_quantised else output.rows
     if rows.shape[1] != dim or output.rows.shape != (n_labels, dim):
         raise BrokenModelError(f"its matrices {rows.shape}, {output.rows.shape} are not of {dim} x {n_labels}")
     return Model(
@@ -167,9 +179,11 @@ def _model(file: ModelFileReader) -> Model:
         words=b"".join(word + b"\0" for word in words),
         rows=rows,
         bucket_rows=bucket_rows,
-        output=output.rows,
+        output=output_rows,
         scale=output.scale,
         tree=_huffman_tree(counts[n_words:]) if loss == HIERARCHICAL_SOFTMAX else None,
+        file=None if is_quantised else (opened.fileno(), info.st_size, info.st_mtime_ns),
+        changed=None if is_quantised else (MissingModel, f"{path}: {CHANGED}"),
     )
 
 

@@ -12,16 +12,24 @@ from collections.abc import Callable
 from filters._fasttext import Model
 from filters.fasttext_model import read_model
 from redpajama_data.document import Document
-from redpajama_data.fingerprint import ModelFile
+from redpajama_data.models.model_file import ModelFile
+from redpajama_data.models.registry import resolve
 
 
 @functools.lru_cache(maxsize=4)
-def load_lid(path: str) -> Model:
-    """The fastText model in a local file, loaded once for each process and path (0.04 s for lid.176.ftz).
+def load_lid(model: ModelFile) -> Model:
+    """The fastText model in a local file, loaded once for each process and content (0.04 s for lid.176.ftz).
 
     Raises :class:`redpajama_data.errors.MissingModel` when the file is missing, or holds no supervised model.
     """
-    return read_model(path)
+    return read_model(model.path)
+
+
+def resolve_lid(name_or_path: str) -> ModelFile:
+    """The file of a fastText model, of which it is known that it can be used. Raises :class:`MissingModel`."""
+    model = resolve(name_or_path)
+    load_lid(model)
+    return model
 
 
 def predict_language(model: Model, text: str) -> tuple[str, float]:
@@ -56,5 +64,5 @@ def record_language(doc: Document, *, model: ModelFile, line: Callable[[str], st
 
     ``line`` makes the text one line.
     """
-    doc.meta["language"] = predict_language(load_lid(model.path), line(doc.text))[0]
+    doc.meta["language"] = predict_language(load_lid(model), line(doc.text))[0]
     return doc

@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from filters import _minhash
 from redpajama_data.errors import UsageError
 
-NGRAM_MAX = 1000
+NGRAM_MAX = _minhash.NGRAM_MAX
 PERMUTATIONS_MAX = 10_000
 SEED = 1  # datasketch's default
 

@@ -18,7 +18,7 @@ from filters.language import load_lid
 from filters.wikiref import OTHER, reference_line
 from redpajama_data.document import Drop
 from redpajama_data.errors import UsageError
-from redpajama_data.fingerprint import ModelFile
+from redpajama_data.models.model_file import ModelFile
 
 SOFTMAX = 3  # fastText's number of the loss, beside HIERARCHICAL_SOFTMAX
 BINS = 20
@@ -39,7 +39,7 @@ class Classifier:
 @functools.lru_cache(maxsize=4)
 def read_classifier(model: ModelFile) -> Classifier:
     """The classes of a fastText classifier. Raises :class:`redpajama_data.errors.MissingModel`."""
-    load_lid(model.path)  # says what is wrong with a file that is none
+    load_lid(model)  # says what is wrong with a file that is none
     with open(model.path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         reader = ModelFileReader(data)
         reader.numbers(struct.Struct("<2i"))
@@ -85,7 +85,7 @@ def quality_score(text: str, *, model: ModelFile, label: str) -> float:
 def _scorer(model: ModelFile, label: str) -> Callable[[str], float]:
     found = read_classifier(model)
     if found.exclusive and len(found.labels) == 2:
-        predict = load_lid(model.path).predict
+        predict = load_lid(model).predict
 
         def of_two(line: str) -> float:
             top = predict(line)

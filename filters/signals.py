@@ -22,8 +22,9 @@ from filters.signals_dsir import Distributions, importance_scores
 from filters.signals_lists import BAD_WORD_LANGUAGES, BadWords, bad_words, domain_category, stop_words
 from filters.wikiref import OTHER
 from redpajama_data.document import Drop
-from redpajama_data.fingerprint import ModelFile
+from redpajama_data.models.model_file import ModelFile
 
+LINES_MAX = 1_000_000  # of a text: a line takes 450 bytes of memory while it is measured
 PRECISION = 8  # decimals of every score, as published
 
 BUCKETS = {"head": 0.0, "middle": 1.0, "tail": 2.0}
@@ -90,6 +91,7 @@ def signals_object(
     sources: SignalSources,
     language: str,
     words: Words,
+    max_lines: int = LINES_MAX,
     before: bytes = b"",
     after: bytes = b"",
 ) -> bytes:
@@ -100,7 +102,8 @@ def signals_object(
     is that of a document whose meta names none: it chooses the lists and models. ``words`` says by whose ``\\w`` raw
     words are split: the ``regex`` library's (NLTK's tokenizer since 3.10, and the published code does not pin NLTK) or
     that of Python's ``re`` (NLTK before, with which the data of 2023 was published). They differ in marks, fractions
-    and circled letters. Raises :class:`ValueError` for a text of 2**28 characters or more.
+    and circled letters. Raises :class:`ValueError` for a text of 2**28 characters or more, or of more than
+    ``max_lines`` lines.
     """
     found = meta.get("language")
     language = found if isinstance(found, str) and found else language
@@ -115,6 +118,7 @@ def signals_object(
         _domain_member(meta, length, sources),
         (b"," if models else b"") + models + b"}" + after,
         True,
+        max_lines,
         words == "regex",
     )
 
@@ -138,7 +142,7 @@ def signal_values(text: str, meta: Mapping[str, Any], names: Collection[str]) ->
     """
     values: dict[str, float | None] = {}
     if any(name.startswith("rps_") for name in names):
-        measured = _decode(signals_json(text, None, None, None, None, b"{", b"", b"}", False, True))
+        measured = _decode(signals_json(text, None, None, None, None, b"{", b"", b"}", False, 0, True))
         values = {name: triples[0][2] for name, triples in measured.items()}
     values |= dict.fromkeys(CCNET_SIGNALS) | ccnet_values(meta)
     return {name: values[name] for name in names}
@@ -162,14 +166,14 @@ def ccnet_values(meta: Mapping[str, Any]) -> dict[str, float | None]:
 
     The bucket is 0 for head, 1 for middle, 2 for tail, and None for any other.
     """
-    found: dict[str, float | None] = {}
+    values: dict[str, float | None] = {}
     for name in _CCNET_NUMBERS:
         value = meta.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300:
-            found[f"ccnet_{name}"] = float(value)
+            values[f"ccnet_{name}"] = float(value)
     if isinstance(bucket := meta.get("bucket"), str):
-        found["ccnet_bucket"] = BUCKETS.get(bucket)
-    return found
+        values["ccnet_bucket"] = BUCKETS.get(bucket)
+    return values
 
 
 def source_domain(meta: Mapping[str, Any]) -> str | None:
@@ -228,9 +232,9 @@ def classifier_score(text: str, model: ModelFile) -> float | None:
         return None
     line = " ".join(text.splitlines()).strip()
     try:
-        found = load_lid(model.path).predict(line)
+        found = load_lid(model).predict(line)
     except UnicodeEncodeError:
-        found = load_lid(model.path).predict(line.encode("utf-8", "replace").decode("utf-8"))
+        found = load_lid(model).predict(line.encode("utf-8", "replace").decode("utf-8"))
     if found is None:
         return None
     label, probability = found

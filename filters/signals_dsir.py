@@ -21,7 +21,7 @@ import numpy.typing as npt
 from filters._signals import hash_features
 from filters.signals_lists import files_by_language, list_file
 from redpajama_data.errors import MissingModel
-from redpajama_data.fingerprint import ModelFile
+from redpajama_data.models.model_file import ModelFile
 
 SEED = 42  # PYTHONHASHSEED of the published image
 SOURCE = "ccnet"
@@ -110,13 +110,18 @@ def hash_key(seed: int) -> tuple[int, int]:
     return int.from_bytes(key[:8], "little"), int.from_bytes(key[8:], "little")
 
 
+def check_distributions(files: Distributions) -> None:
+    """Raise :class:`MissingModel` for counts or mean lengths that cannot be used."""
+    _weights(files.counts[SOURCE], tuple(sorted(files.counts.items())), tuple(sorted(files.lambdas.items())))
+
+
 @functools.lru_cache(maxsize=8)
 def _weights(
     source: ModelFile, counts: tuple[tuple[str, ModelFile], ...], lambdas: tuple[tuple[str, ModelFile], ...]
 ) -> dict[str, Weights]:
     by_corpus, mean_lengths = dict(counts), dict(lambdas)
     source_share = _shares(source)
-    found = {}
+    weights = {}
     for target in TARGETS:
         if target not in by_corpus:
             continue
@@ -130,8 +135,8 @@ def _weights(
         lengths = None
         if target in mean_lengths and SOURCE in mean_lengths:
             lengths = float(_load(mean_lengths[target], 0)), float(_load(mean_lengths[SOURCE], 0))
-        found[target] = Weights(log_ratio, lengths)
-    return found
+        weights[target] = Weights(log_ratio, lengths)
+    return weights
 
 
 def _shares(file: ModelFile) -> npt.NDArray[np.float64]:

@@ -9,7 +9,9 @@ Source of the forms: RedPajama-V2, app/src (stop_words.py, content.py, update_re
 
 from __future__ import annotations
 
+import collections
 import functools
+import itertools
 import json
 import math
 import mmap
@@ -23,8 +25,8 @@ import msgspec
 
 from filters._signals import Table
 from redpajama_data.errors import MissingModel
-from redpajama_data.fingerprint import ModelFile
-from redpajama_data.models import sha256_of
+from redpajama_data.models.model_file import ModelFile
+from redpajama_data.models.registry import sha256_of
 
 BAD_WORD_LANGUAGES = ("en", "fr", "it", "es", "de")
 """Languages that have a list in the published pipeline; in all others nothing is a bad word."""
@@ -92,19 +94,19 @@ def _stop_word_lists(file: ModelFile) -> Mapping[str, list[str]]:
 
 def bad_word_files(folder: str) -> dict[str, ModelFile]:
     """The lists in a folder by language. Raises :class:`MissingModel` when there is none."""
-    found = {}
+    files = {}
     for language in BAD_WORD_LANGUAGES:
         for name in (f"{language}.txt", language):
             path = os.path.join(folder, name)
             if os.path.isfile(path):
-                found[language] = list_file(path)
+                files[language] = list_file(path)
                 break
-    if not found:
+    if not files:
         raise MissingModel(
             f"{folder}: no list of bad words there. Expected files {', '.join(BAD_WORD_LANGUAGES)} (or en.txt ...), as "
             "in github.com/LDNOOBW/List-of-Dirty-Naughty-Obscene-and-Otherwise-Bad-Words."
         )
-    return found
+    return files
 
 
 @functools.lru_cache(maxsize=8)
@@ -176,6 +178,19 @@ def domain_category(domain: str, files: tuple[tuple[str, ModelFile], ...]) -> in
     """
     found = _domains(files).get(domain)
     return found if found is None or files[0][0] == "" else _number_of_mask(found)
+
+
+def check_domains(files: tuple[tuple[str, ModelFile], ...]) -> None:
+    """Raise :class:`MissingModel` for a ``domain_to_category_id.json`` of another form, as far as its first thousand
+    entries and its end show it: all of it takes 10 s."""
+    path = files[0][1].path
+    if files[0][0] != "":
+        return
+    collections.deque(itertools.islice(_numbered_domains(path), 1000), maxlen=0)
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - 64))
+        if not file.read().rstrip().endswith(b"}"):
+            raise MissingModel(f"{path}: no list of domains: it breaks off at its end. Get it again.")
 
 
 @functools.lru_cache(maxsize=1)

@@ -55,6 +55,24 @@ def smallest_id_within(hashes: NDArray[np.uint64], ids: NDArray[np.int64], *, di
     return found
 
 
+def first_of_cluster(hashes: NDArray[np.uint64], places: NDArray[np.int64], *, distance: int) -> NDArray[np.int64]:
+    """For each book the smallest place in its cluster: books hang together when a chain of books leads from one to the
+    other, each within ``distance`` bits of the next. ``places`` are 0, 1, 2 ... in any order.
+
+    The repair of the published search, which follows no chain: of a~b~c where only b is near to the other two it keeps
+    a and, when c comes before b, also c.
+    """
+    first = places.astype(np.int64)
+    book_at = np.empty_like(first)
+    book_at[places] = np.arange(len(places))
+    while True:
+        found = smallest_id_within(hashes, first, distance=distance)
+        found = found[book_at[found]]  # what the first one has found in its turn
+        if np.array_equal(found, first):
+            return first
+        first = found
+
+
 def _compare_within_block(
     hashes: NDArray[np.uint64],
     own: NDArray[np.int64],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from filters._fasttext import Model
 from filters.language import load_lid
 from redpajama_data.document import Document, Drop
-from redpajama_data.fingerprint import ModelFile
+from redpajama_data.models.model_file import ModelFile
 
 OTHER = "__label__cc"  # the class of ordinary pages; any other label is the reference class
 
@@ -29,7 +29,7 @@ def classify_reference(doc: Document, *, model: ModelFile) -> Document:
 
     Raises :class:`redpajama_data.errors.MissingModel`.
     """
-    label, probability, wiki = predict_reference(load_lid(model.path), doc.text)
+    label, probability, wiki = predict_reference(load_lid(model), doc.text)
     doc.meta.update(pred_label=label, pred_label_prob=probability, wiki_prob=wiki)
     return doc
 
@@ -38,3 +38,9 @@ def min_wiki_prob(doc: Document, *, limit: float) -> Document | Drop:
     """Pages too unlike references: below ``limit``; published 0.25, where LLaMA's classifier implies 0.5."""
     value = doc.meta["wiki_prob"]
     return Drop("min_wiki_prob", value, limit) if value < limit else doc
+
+
+def classified_as_reference(doc: Document) -> Document | Drop:
+    """Pages that are more likely an ordinary page than a reference: the repair of the published limit of 0.25."""
+    value = doc.meta["wiki_prob"]
+    return Drop("classified_as_reference", value, 0.5) if value < 0.5 else doc

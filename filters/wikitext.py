@@ -45,13 +45,21 @@ def link_prefixes(language: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     )
 
 
-def clean(wikitext: str, language: str) -> str:
-    """Render a page's ``wikitext`` as plain text: sections joined by an empty line.
+@cache
+def without_categories(language: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """As :func:`link_prefixes`, so that links to categories go as links to media do, with their blanks and line: the
+    repair of names of categories that stay as text. ``[[:Category:A]]``, which is a link, keeps its label."""
+    names = "|".join(pattern.pattern[4:-2] for pattern in link_prefixes(language))
+    return re.compile(rf"^\s*(?:{names})[\s_]*:", re.IGNORECASE), re.compile("(?!)")
+
+
+def clean(wikitext: str, language: str, *, categories: bool = True) -> str:
+    """Render a page's ``wikitext`` as plain text: sections joined by an empty line. ``categories``: their names stay.
 
     Raises :class:`~filters.wikitext_tokens.UnparsableError` when mwparserfromhell gives up. Source: RedPajama-Data-1T,
     Wikipedia (Hugging Face ``wikipedia`` script 2.0.0).
     """
-    media, category = link_prefixes(language)
+    media, category = (link_prefixes if categories else without_categories)(language)
     return "\n\n".join(without_magic_words(text.strip()) for text in sections(wikitext, media, category))
 
 
@@ -60,10 +68,10 @@ def without_magic_words(section: str) -> str:
     return _MAGIC_WORD.sub("", section) if "__" in section else section
 
 
-def unparsable(doc: Document) -> Document | Drop:
+def unparsable(doc: Document, *, categories: bool = True) -> Document | Drop:
     """Clean ``doc.text`` (wikitext, language in ``doc.meta``); a page on which the parser gives up leaves."""
     try:
-        doc.text = clean(doc.text, doc.meta["language"])
+        doc.text = clean(doc.text, doc.meta["language"], categories=categories)
     except UnparsableError as error:
         return Drop("unparsable", str(error), "wikitext mwparserfromhell accepts")
     return doc

@@ -1,0 +1,78 @@
+"""Lines of typed books joined, italics made plain: what is prose and what is not."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from filters.book_lines import joined, plain_italics
+from redpajama_data.document import Document
+
+PROSE = (
+    "It was a bright cold day in the month of April and the clocks of\n"
+    "the town were striking the hour, while those who had come from the\n"
+    "country stood about in the market and waited for what was to come."
+)
+ONE_LINE = PROSE.replace("\n", " ")
+VERSE = "Full many a gem of purest ray\nThe dark caves bear,\nFull many a flower"
+
+LINES = [
+    ("prose", PROSE, ONE_LINE),
+    ("paragraphs stay apart", f"{PROSE}\n\n\n{PROSE}", f"{ONE_LINE}\n\n\n{ONE_LINE}"),
+    ("verse among prose", f"{PROSE}\n\n{VERSE}\n\n{PROSE}", f"{ONE_LINE}\n\n{VERSE}\n\n{ONE_LINE}"),
+    ("windows line ends", PROSE.replace("\n", "\r\n"), ONE_LINE),
+    ("verse alone", VERSE, VERSE),
+    ("indented", PROSE.replace("\n", "\n  "), None),
+    ("by one blank", PROSE.replace("\n", "\n "), ONE_LINE),
+    ("a short line in it", PROSE.replace("the town were", "the town.\nThey were"), None),
+    (
+        "a hyphen at the end",
+        PROSE.replace("clocks of\nthe town", "clocks of-\nthe town"),
+        ONE_LINE.replace("of the t", "of-the t"),
+    ),
+    ("broken at no width", "a" * 150 + "\n" + "b" * 150 + "\n" + "c" * 150, None),
+    ("empty", "", None),
+]
+
+
+@pytest.mark.parametrize(("text", "left"), [case[1:] for case in LINES], ids=[case[0] for case in LINES])
+def test_lines(text: str, left: str | None) -> None:
+    assert joined(text) == (text if left is None else left)
+
+
+@pytest.mark.parametrize(("spare", "is_joined"), [(7, True), (8, True), (9, False)])
+def test_a_line_end_is_needed_within_eight_characters_of_the_width(spare: int, is_joined: bool) -> None:
+    rows = "\n\n".join(["x" * 60 + "\n" + "x" * 60] * 20)  # nine of ten lines are 60 wide
+    last = "y" * (60 - spare - 4) + "\n" + "abcd"  # a blank and four letters would have come to 61 - spare
+    text = joined(f"{rows}\n\n{last}").rpartition("\n\n")[2]
+    assert (text == last.replace("\n", " ")) is is_joined
+
+
+ITALICS = [
+    ("_so_", "so"), ("a _b c_ d", "a b c d"), ("_one\ntwo_", "one\ntwo"), ("(_a_)", "(a)"), ("my_own_name", None),
+    ("_a", None), ("____", None), ("_ a _", None), ("_a_b", None), ("_" + "a" * 1000 + "_", "a" * 1000),
+    ("_" + "a" * 1001 + "_", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "left"), ITALICS)
+def test_italics(text: str, left: str | None) -> None:
+    assert plain_italics(Document("a#0", text, {})).text == (text if left is None else left)
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from("ab _\n-")))
+def test_only_white_space_changes(text: str) -> None:
+    assert joined(text).split() == text.replace("-\n", "- ").split() or "-" in text
+    assert joined(text).replace(" ", "").replace("\n", "") == text.replace(" ", "").replace("\n", "")
+
+
+@pytest.mark.parametrize("piece", ["_a ", "_", "a\n", "\n", "a " * 30 + "\n", "_" + "a" * 999])
+def test_hostile_books_take_time_in_proportion(piece: str) -> None:
+    text = piece * (2_000_000 // len(piece))
+    start = time.process_time()
+    plain_italics(Document("a#0", joined(text), {}))
+    assert time.process_time() - start < 2
