@@ -1,0 +1,1 @@
+"""Grouping out of core: equal keys, bands, components, external sort."""

@@ -1,0 +1,1 @@
+"""Runs tasks: stages, lineage, receipts, executors, what a root owns."""

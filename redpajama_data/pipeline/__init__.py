@@ -1,0 +1,1 @@
+"""The work of a shard: read, steps, write."""
