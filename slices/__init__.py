@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 
+from redpajama_data.engine.stages import Slice
 from redpajama_data.errors import UsageError
-from redpajama_data.stages import Slice
 
 NAMES = ("common_crawl", "c4", "github", "books", "arxiv", "wikipedia", "stackexchange")
 

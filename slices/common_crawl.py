@@ -20,17 +20,21 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from filters import ccnet, wikiref
+from filters.language import resolve_lid
+from filters.perplexity import check_language_model
 from redpajama_data.config import Names, SliceSettings
 from redpajama_data.document import Document
+from redpajama_data.engine.stages import RunSettings, Slice, Stage
 from redpajama_data.errors import MissingModel
-from redpajama_data.fingerprint import ModelFile
-from redpajama_data.models import CCNET_LANGUAGES, resolve
-from redpajama_data.pipeline import Steps
-from redpajama_data.stages import RunSettings, Slice, Stage
-from slices.crawl_dedup import document_dedup_stages
-from slices.crawl_lines import line_groups_stage, lines_stage
-from slices.crawl_mine import mine_stage
-from slices.crawl_publish import publish_stage
+from redpajama_data.models.known import CCNET_LANGUAGES
+from redpajama_data.models.model_file import ModelFile
+from redpajama_data.models.registry import resolve
+from redpajama_data.pipeline.work import Steps
+from slices.parts.crawl_dedup import document_dedup_stages
+from slices.parts.crawl_lines import line_groups_stage, lines_stage
+from slices.parts.crawl_mine import mine_stage
+from slices.parts.crawl_publish import publish_stage
+from slices.repairs import SETTING, chosen_from
 
 
 def _language_codes(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -42,6 +46,7 @@ def _language_codes(value: tuple[str, ...]) -> tuple[str, ...]:
 class CommonCrawlSettings(SliceSettings):
     """Settings of the Common Crawl slice; the defaults are the published values."""
 
+    repairs: Annotated[Names, chosen_from("common_crawl")] = Field((), description=SETTING)
     languages: Annotated[Names, AfterValidator(_language_codes)] = Field(("en",), description="languages to keep")
     shards: int = Field(5000, gt=0, description="CCNet shards of a dump: lines are compared within a shard")
     hash_in_mem: int = Field(1, gt=0, description="consecutive shards whose lines are compared with each other")
@@ -64,7 +69,7 @@ def language_models(languages: Sequence[str], folder: str | None) -> dict[str, c
     """
     if folder is not None and not os.path.isdir(folder):
         raise MissingModel(f"lm_dir {folder}: no such folder. Give the folder of en.sp.model and en.arpa.bin.")
-    found = {}
+    models = {}
     for language in languages:
         names = [f"{language}.sp.model", f"{language}.arpa.bin"]
         if folder is None:
@@ -74,11 +79,12 @@ def language_models(languages: Sequence[str], folder: str | None) -> dict[str, c
             wanted = any(os.path.exists(name) for name in names)
         if wanted:
             try:
-                found[language] = ccnet.LanguageModel(*map(resolve, names))
+                models[language] = ccnet.LanguageModel(*map(resolve, names))
+                check_language_model(models[language].pieces.path, models[language].words.path)
             except MissingModel as error:
                 advice = "Or give --set lm_dir=FOLDER with models of your own (rpj train lm --help)."
                 raise MissingModel(f"{error}\n{advice}") from error
-    return found
+    return models
 
 
 def classifier_model(path: str | None) -> ModelFile:
@@ -88,7 +94,7 @@ def classifier_model(path: str | None) -> ModelFile:
             "common_crawl needs the classifier of pages that Wikipedia refers to. RedPajama's own are gone (the "
             "published link is dead). Train one (rpj train classifier --help) and give --set classifier=PATH."
         )
-    return resolve(path)
+    return resolve_lid(path)
 
 
 def published_meta(doc: Document) -> Document:
@@ -118,8 +124,9 @@ def published_meta(doc: Document) -> Document:
 
 def stages(settings: CommonCrawlSettings, run: RunSettings) -> list[Stage]:
     """The slice's stages: the recipe, read from top to bottom."""
+    fixed = settings.repairs
     mine: Steps = [
-        partial(ccnet.identify_language, model=resolve(settings.lid)),
+        partial(ccnet.identify_language, model=resolve_lid(settings.lid)),
         partial(ccnet.min_language_score, limit=settings.min_language_score),
         partial(ccnet.language_in, allowed=settings.languages),
         partial(ccnet.measure_perplexity, models=language_models(settings.languages, settings.lm_dir)),
@@ -128,6 +135,7 @@ def stages(settings: CommonCrawlSettings, run: RunSettings) -> list[Stage]:
     references: Steps = [
         partial(wikiref.classify_reference, model=classifier_model(settings.classifier)),
         partial(wikiref.min_wiki_prob, limit=settings.min_wiki_prob),
+        *([wikiref.classified_as_reference] if "classified_as_reference" in fixed else []),
         published_meta,
     ]
     layout = {"shards": settings.shards, "min_length": settings.min_length}
@@ -135,7 +143,7 @@ def stages(settings: CommonCrawlSettings, run: RunSettings) -> list[Stage]:
         lines_stage(**layout, run=run),
         line_groups_stage(hash_in_mem=settings.hash_in_mem),
         mine_stage(**layout, hash_in_mem=settings.hash_in_mem, steps=mine, keep_tail=settings.keep_tail),
-        *document_dedup_stages(per_file=settings.shards_per_file),
+        *document_dedup_stages(per_file=settings.shards_per_file, each_record="kept_records" in fixed),
         publish_stage(per_file=settings.shards_per_file, steps=references, run=run),
     ]
 
@@ -143,7 +151,7 @@ def stages(settings: CommonCrawlSettings, run: RunSettings) -> list[Stage]:
 SLICE = Slice(
     name="common_crawl",
     summary="web pages in good prose, like those that Wikipedia refers to (WET files)",
-    revision=1,
+    revision=2,
     patterns=("*.warc.wet.gz", "*.warc.wet"),
     settings=CommonCrawlSettings,
     stages=stages,

@@ -9,21 +9,24 @@ rp_v1), with what hung on chance there fixed: inputs in sorted order, and of equ
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from pydantic import Field
 
-from filters import code
-from redpajama_data.config import SliceSettings
+from filters import code, code_headers
+from redpajama_data.config import Names, SliceSettings
 from redpajama_data.document import Document, Drop, Rejected
-from redpajama_data.models import resolve
-from redpajama_data.pipeline import Batched, Steps, clean_stage, count_tokens, dedup_stage, publish_stored_stage
-from redpajama_data.shards import MAX_NESTING, nested_too_deep
-from redpajama_data.stages import RunSettings, Slice, Stage
-from redpajama_data.streams import TooLong, iter_lines
+from redpajama_data.engine.stages import RunSettings, Slice, Stage
+from redpajama_data.io.lines import TooLong, iter_lines
+from redpajama_data.io.shards import MAX_NESTING, nested_too_deep
+from redpajama_data.models.tokens import resolve_tokenizer
+from redpajama_data.pipeline.stages import clean_stage, dedup_stage, publish_stored_stage
+from redpajama_data.pipeline.work import Batched, Steps, count_tokens
+from slices.repairs import SETTING, chosen_from
 
 LICENSES = ("mit", "bsd", "apache")
 EXTENSIONS = (
@@ -40,6 +43,8 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 class GithubSettings(SliceSettings):
     """Settings of the GitHub slice; the defaults are the published values."""
 
+    repairs: Annotated[Names, chosen_from("github")] = Field((), description=SETTING)
+    min_characters: int = Field(50, description="min_characters: shortest file; 38 of 2,039 real ones are shorter")
     max_line_length: int = Field(1000, description="longest line, characters")
     avg_line_length: float = Field(100, description="average line, characters")
     min_alnum_prop: float = Field(0.25, description="share of alphanumeric characters")
@@ -63,7 +68,12 @@ def read_bigquery(path: str, *, max_record_bytes: int) -> Iterator[Document | Re
             yield Rejected(doc_id, Drop("max_record_bytes", line.length, max_record_bytes))
             continue
         try:
-            record = _decode(line)
+            try:
+                record = _decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                if not line.startswith(BOM_UTF8):  # files put together keep the byte order mark of each
+                    raise
+                record = _decode(line[3:])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             yield Rejected(doc_id, Drop("malformed", f"line {n + 1}: {error}", "a JSON object in UTF-8"))
             continue
@@ -82,25 +92,36 @@ def read_bigquery(path: str, *, max_record_bytes: int) -> Iterator[Document | Re
 
 def stages(settings: GithubSettings, run: RunSettings) -> list[Stage]:
     """The slice's stages: the recipe, read from top to bottom."""
+    fixed = settings.repairs
+    header: Steps = [
+        code_headers.cut_licence_header if "cut_licence_header" in fixed else code.strip_copyright_header,
+    ]
+    listed: Steps = [partial(code.extension_in, allowed=EXTENSIONS)]
+    told_apart_by = code.content_key
+    early: Steps = []  # what comes before the dedup
+    if "cleaned_key" in fixed:
+        told_apart_by, early, header, listed = code.cleaned_key, [*listed, *header], [], []
     select: Steps = [
         partial(code.license_starts_with, prefixes=LICENSES),
         partial(code.path_not_in, names=("LICENSE",), suffixes=(".crt",)),
         code.content_hash,
+        *early,
     ]
     quality: Steps = [
-        code.strip_copyright_header,
+        *header,
         code.measure_lines,
         code.not_empty,
-        partial(code.extension_in, allowed=EXTENSIONS),
+        *listed,
+        *([partial(code.min_characters, limit=settings.min_characters)] if "min_characters" in fixed else []),
         partial(code.max_line_length, limit=settings.max_line_length),
         partial(code.avg_line_length, limit=settings.avg_line_length),
         partial(code.min_alnum_prop, limit=settings.min_alnum_prop),
-        Batched(partial(count_tokens, tokenizer=resolve(settings.code_tokenizer))),
+        Batched(partial(count_tokens, tokenizer=resolve_tokenizer(settings.code_tokenizer))),
         partial(code.min_alpha_per_token, limit=settings.min_alpha_per_token),
     ]
     reader = partial(read_bigquery, max_record_bytes=settings.max_record_bytes)
     return [
-        clean_stage("clean", reader=reader, steps=select, key=code.content_key, run=run),
+        clean_stage("clean", reader=reader, steps=select, key=told_apart_by, run=run),
         dedup_stage("dedup", reads="clean"),
         publish_stored_stage("publish", reads="clean", verdicts="dedup", steps=quality, run=run),
     ]
@@ -109,7 +130,7 @@ def stages(settings: GithubSettings, run: RunSettings) -> list[Stage]:
 SLICE = Slice(
     name="github",
     summary="files of permissively licensed repositories (BigQuery export)",
-    revision=1,
+    revision=2,
     patterns=("github_*.gz", "github_*.jsonl.zst", "github_*.jsonl"),
     settings=GithubSettings,
     stages=stages,

@@ -1,8 +1,9 @@
 """Stack Exchange: each question with its answers, from the data dump of the network.
 
 Input: ``<site>.7z`` as the Internet Archive has them (Posts.xml is read from the archive, nothing is unpacked to the
-disk), or ``<site>.xml`` or ``<site>/Posts.xml``. Published recipe: stack_exchange/ of togethercomputer/RedPajama-Data
-(branch rp_v1), with what hung on the order of a directory there fixed: sites in sorted order.
+disk; the volumes of a split archive are read as one), or ``<site>.xml`` or ``<site>/Posts.xml``. Published recipe:
+stack_exchange/ of togethercomputer/RedPajama-Data (branch rp_v1), with what hung on the order of a directory there
+fixed: sites in sorted order.
 
     read ─► the 28 largest sites ─► answers to their questions ─► HTML to text ─► language ─► published in file order
 """
@@ -11,22 +12,22 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Annotated
 
 from pydantic import Field
 
-from filters.language import record_language, stack_exchange_line
+from filters.language import record_language, resolve_lid, stack_exchange_line
+from filters.stackexchange import order_by_score, readable_html
 from redpajama_data.config import Names, SliceSettings
-from redpajama_data.document import Drop
+from redpajama_data.document import Document, Drop
+from redpajama_data.engine.receipts import Receipt
+from redpajama_data.engine.stages import Planned, RunSettings, Slice, Stage, StageInput, task_name
 from redpajama_data.errors import UsageError
-from redpajama_data.models import resolve
-from redpajama_data.pipeline import Steps
-from redpajama_data.receipts import Receipt
-from redpajama_data.stages import Plan, Planned, RunSettings, Slice, Stage, task_name
-from redpajama_data.storage import RawFile
-from slices.stackexchange_dump import site_stem
-from slices.stackexchange_threads import (
+from redpajama_data.io.storage import RawFile
+from redpajama_data.pipeline.work import Steps
+from slices.parts.stackexchange_threads import (
     STRETCHES_A_SHARD,
     assemble_thread,
     join_threads,
@@ -36,26 +37,29 @@ from slices.stackexchange_threads import (
     store_posts,
     stretches,
 )
+from slices.readers.stackexchange_dump import site_stem
+from slices.readers.volumes import VOLUME, whole_archives
+from slices.repairs import SETTING, chosen_from
 
 ALL = "all"
 OTHER_TABLES = ("Badges", "Comments", "PostHistory", "PostLinks", "Tags", "Users", "Votes")
 MAX_BUCKETS = 4096  # of a dump: 25 MB each for Stack Overflow; their index takes 32 KiB a flush
 BUCKET_BYTES = 1 << 20  # wanted size of a bucket, in bytes of XML
 XML_A_PACKED_BYTE = 6  # the dumps shrink four to eight times
-RANGE_BYTES = 256 << 20  # posts that a task of the threads stage takes at most: half a minute of work
+RANGE_BYTES = 256 << 20  # posts that a task of the threads stage takes: half a minute of work
 _COMPRESSED = (".7z", ".gz", ".bz2", ".zst")
 # A site has a dot in its name, the other tables of an unpacked dump (Votes.xml) have none.
-PATTERNS = tuple(
-    name + ending
-    for name in ("*.7z", "Posts.xml", "*.*.xml", "stackoverflow*.xml")
-    for ending in ("", ".gz", ".bz2", ".zst")
-    if not (ending and name == "*.7z")
+_TABLES = ("Posts.xml", "posts.xml", "*.*.xml", "stackoverflow*.xml")
+PATTERNS = (
+    *("*.7z", "*.7z.[0-9][0-9][0-9]"),
+    *(name + ending for name in _TABLES for ending in ("", ".gz", ".bz2", ".zst")),
 )
 
 
 class StackexchangeSettings(SliceSettings):
     """Settings of the Stack Exchange slice; the defaults are the published values."""
 
+    repairs: Annotated[Names, chosen_from("stackexchange")] = Field((), description=SETTING)
     sites: Names = Field((), description="sites to take, by the names of their dumps, or all; default: the largest")
     largest_sites: int = Field(28, gt=0, description="how many sites, those with most posts, when sites names none")
     timestamp: str = Field("2023-03-29", description="the date that every record carries")
@@ -99,14 +103,22 @@ def choose_dumps(inputs: Sequence[RawFile], wanted: Sequence[str]) -> list[Drop 
 
 
 def _archive_first(dump: tuple[RawFile, str]) -> tuple[bool, str]:
-    return not dump[0].path.endswith(".7z"), dump[0].path
+    path = dump[0].path
+    return not (path.endswith(".7z") or VOLUME.search(path)), path
 
 
-def buckets_of(raw: RawFile) -> int:
-    """Into how many buckets the posts of a dump go: a matter of its size alone."""
-    if not raw.bytes:  # a server that does not tell
+def check(settings: StackexchangeSettings, inputs: Sequence[RawFile]) -> None:
+    """Raise :class:`~redpajama_data.errors.UsageError` for a wanted site without a dump."""
+    choose_dumps([parts[0] for parts in whole_archives(inputs)], settings.sites)
+
+
+def buckets_of(parts: Sequence[RawFile]) -> int:
+    """Into how many buckets the posts of a dump go: a matter of the size of its raw files alone."""
+    packed = sum(raw.bytes for raw in parts)
+    if not packed:  # a server that does not tell
         return MAX_BUCKETS
-    xml = raw.bytes * (XML_A_PACKED_BYTE if raw.path.endswith(_COMPRESSED) else 1)
+    path = parts[0].path
+    xml = packed * (XML_A_PACKED_BYTE if path.endswith(_COMPRESSED) or VOLUME.search(path) else 1)
     return min(MAX_BUCKETS, max(16, xml // BUCKET_BYTES))
 
 
@@ -124,28 +136,32 @@ def largest_sites(posts: Sequence[Receipt], *, number: int) -> dict[str, Drop]:
     }
 
 
-def plan_posts(plan: Plan, wanted: Sequence[str], max_malformed: float) -> list[Planned]:
-    """One task a raw file; those that are left out only say so."""
+def plan_posts(given: StageInput, wanted: Sequence[str], max_malformed: float) -> list[Planned]:
+    """One task a dump; those that are left out only say so."""
     tasks = []
-    for rank, (raw, drop) in enumerate(zip(plan.inputs, choose_dumps(plan.inputs, wanted), strict=True)):
-        name = task_name(rank, len(plan.inputs), site_stem(raw.path))
+    dumps = whole_archives(given.inputs)
+    for rank, (parts, drop) in enumerate(zip(dumps, choose_dumps([parts[0] for parts in dumps], wanted), strict=True)):
+        raw = parts[0]
+        name = task_name(rank, len(dumps), site_stem(raw.path))
         if drop:
             tasks.append(Planned(name, partial(leave_dump_out, path=raw.path, drop=drop)))
         else:
-            work = partial(store_posts, path=raw.path, buckets=buckets_of(raw), max_malformed=max_malformed)
-            tasks.append(Planned(name, work, [raw]))
+            work = partial(store_posts, path=raw.path, buckets=buckets_of(parts), max_malformed=max_malformed)
+            tasks.append(Planned(name, work, parts))
     return tasks
 
 
-def plan_threads(plan: Plan, settings: StackexchangeSettings, steps: Steps) -> list[Planned]:
-    """One task a range of a dump's buckets, as many as the memory of a task asks for."""
-    dumps = dumps_read(plan)
+def plan_threads(
+    given: StageInput, settings: StackexchangeSettings, assemble: Callable[..., Document | Drop], steps: Steps
+) -> list[Planned]:
+    """One task a range of a dump's buckets, of about :data:`RANGE_BYTES`."""
+    dumps = dumps_read(given)
     left_out = {} if settings.sites else largest_sites(dumps, number=settings.largest_sites)
     tasks = []
     for dump in dumps:
         source, out = dump.notes["source"], dump.outputs["posts"]
-        bind = partial(assemble_thread, path=source, stem=site_stem(source), timestamp=settings.timestamp)
-        ranges = bucket_ranges(dump.notes["buckets"], dump.notes["bytes"], min(RANGE_BYTES, plan.memory // 2))
+        bind = partial(assemble, path=source, stem=site_stem(source), timestamp=settings.timestamp)
+        ranges = bucket_ranges(dump.notes["buckets"], dump.notes["bytes"], RANGE_BYTES)
         for first, end in ranges:
             suffix = f"-{first:04d}-{end:04d}" if len(ranges) > 1 else ""
             if source in left_out:
@@ -165,13 +181,13 @@ def plan_threads(plan: Plan, settings: StackexchangeSettings, steps: Steps) -> l
     return tasks
 
 
-def plan_publish(plan: Plan, run: RunSettings) -> list[Planned]:
+def plan_publish(given: StageInput, run: RunSettings) -> list[Planned]:
     """One task a published shard: a fixed number of rows of a dump."""
     threads: dict[str, list[Receipt]] = {}
-    for receipt in plan.receipts["threads"]:
+    for receipt in given.receipts["threads"]:
         threads.setdefault(receipt.notes["source"], []).append(receipt)
     tasks = []
-    for dump in dumps_read(plan):
+    for dump in dumps_read(given):
         source, records = dump.notes["source"], dump.notes["records"]
         parts = [receipt.outputs["threads"] for receipt in threads.get(source, ()) if "threads" in receipt.outputs]
         if not parts:
@@ -192,9 +208,9 @@ def plan_publish(plan: Plan, run: RunSettings) -> list[Planned]:
     return tasks
 
 
-def dumps_read(plan: Plan) -> list[Receipt]:
+def dumps_read(given: StageInput) -> list[Receipt]:
     """The receipts of the dumps that were read, in order, less those that held nothing."""
-    return [receipt for receipt in plan.receipts["posts"] if receipt.kept]
+    return [receipt for receipt in given.receipts["posts"] if receipt.kept]
 
 
 def check_rows(dump: Receipt, threads: Sequence[Receipt]) -> None:
@@ -214,11 +230,17 @@ def bucket_ranges(buckets: int, size: int, limit: int) -> list[tuple[int, int]]:
 def stages(settings: StackexchangeSettings, run: RunSettings) -> list[Stage]:
     """The slice's stages: the recipe, read from top to bottom."""
     steps: Steps = [
-        partial(record_language, model=resolve(settings.lid), line=stack_exchange_line),
+        partial(record_language, model=resolve_lid(settings.lid), line=stack_exchange_line),
     ]
+    fixed = settings.repairs
+    assemble: Callable[..., Document | Drop] = assemble_thread
+    if "order_by_score" in fixed:
+        assemble = partial(assemble, order=order_by_score)
+    if html := tuple(name for name in fixed if name in ("plain_title", "line_breaks", "list_items")):
+        assemble = partial(assemble, read_html=partial(readable_html, repairs=html))
     return [
         Stage("posts", partial(plan_posts, wanted=settings.sites, max_malformed=run.max_malformed)),
-        Stage("threads", partial(plan_threads, settings=settings, steps=steps), ("posts",)),
+        Stage("threads", partial(plan_threads, settings=settings, assemble=assemble, steps=steps), ("posts",)),
         Stage("publish", partial(plan_publish, run=run), ("posts", "threads")),
     ]
 
@@ -226,8 +248,9 @@ def stages(settings: StackexchangeSettings, run: RunSettings) -> list[Stage]:
 SLICE = Slice(
     name="stackexchange",
     summary="questions and answers of the Stack Exchange network (data dump)",
-    revision=1,
+    revision=2,
     patterns=PATTERNS,
     settings=StackexchangeSettings,
     stages=stages,
+    check=check,
 )

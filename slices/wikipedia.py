@@ -1,42 +1,45 @@
 """Wikipedia: the articles of 20 Wikipedias as plain text, straight from the dumps of 2023-03-20.
 
-Input: ``{language}wiki-{date}-pages-articles*.xml.bz2`` of dumps.wikimedia.org, whole, in parts or multistream. Give
-one form of a dump: each holds all of its pages. Published recipe: the Hugging Face ``wikipedia`` script 2.0.0, then
-``wiki/convert_format.py`` of togethercomputer/RedPajama-Data (branch rp_v1); what hung on chance there is fixed: pages
-stay in the order of the dump, dumps are sorted by language, then path.
+Input: ``{language}wiki-{date}-pages-articles*.xml.bz2`` of dumps.wikimedia.org, whole, in parts or multistream, also as
+.xml, .xml.gz, .xml.zst or .xml.7z; one form of a dump, for each holds all of its pages. Published recipe: the Hugging
+Face ``wikipedia`` script 2.0.0, then ``wiki/convert_format.py`` of togethercomputer/RedPajama-Data (branch rp_v1); what
+hung on chance there is fixed: pages stay in the order of the dump, dumps are sorted by language, then path.
 
     split into pieces of whole bz2 streams ─► article, no redirect, some text ─► clean ─► something left ─► published
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from functools import partial
+from typing import Annotated
 
 from pydantic import Field
 
-from filters import wikitext
+from filters import wikitext, wikitext_emptied
+from filters.wikitext_templates import render_templates
 from redpajama_data.config import Names, Size, SliceSettings
 from redpajama_data.document import Drop
+from redpajama_data.engine.stages import Planned, RunSettings, Slice, Stage, StageInput, task_name
+from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.errors import BrokenInput
-from redpajama_data.fingerprint import ModelFile
-from redpajama_data.pipeline import Steps, publish_work
-from redpajama_data.stages import Plan, Planned, RunSettings, Slice, Stage, task_name
-from redpajama_data.storage import RawFile
-from redpajama_data.tasks import TaskContext
-from slices.wikipedia_dump import read_pages
-from slices.wikipedia_pieces import Piece, split_dump
-from slices.wikitext_process import page_time_limit
+from redpajama_data.io.storage import RawFile
+from redpajama_data.models.model_file import ModelFile
+from redpajama_data.pipeline.work import Steps, publish_work
+from slices.parts.wikitext_process import page_time_limit
+from slices.readers.wikipedia_dump import id_prefix, read_pages
+from slices.readers.wikipedia_forms import PATTERNS, copies, dump_name, refuse_two_forms
+from slices.readers.wikipedia_pieces import Piece, split_dump
+from slices.repairs import SETTING, chosen_from
 
 LANGUAGES = tuple(wikitext.ALIASES)
 CPU_SECONDS = 2.0  # after which a page's steps are counted; the slowest of 2,215 real pages takes 0.11
-
-_NAME = re.compile(r"([a-z][a-z0-9_-]*?)wiki-(?:(\d{8})(?!\d))?")
 
 
 class WikipediaSettings(SliceSettings):
     """Settings of the Wikipedia slice; the defaults are the published values."""
 
+    repairs: Annotated[Names, chosen_from("wikipedia")] = Field((), description=SETTING)
     languages: Names = Field(
         LANGUAGES,
         description="languages to take from a folder or glob, empty for all; a file named itself is always taken",
@@ -56,29 +59,31 @@ class WikipediaSettings(SliceSettings):
     )
 
 
-def dump_name(path: str) -> tuple[str, str | None] | None:
-    """Language and date (None without one) from a dump's file name, or None when it has no language.
-
-    >>> dump_name("raw/zh_min_nanwiki-20230320-pages-articles.xml.bz2")
-    ('zh-min-nan', '20230320')
-    """
-    found = _NAME.match(path.rpartition("/")[2])
-    return (found[1].replace("_", "-"), found[2]) if found else None
-
-
 def split_work(
-    context: TaskContext, *, path: str, name: tuple[str, str | None] | None, languages: tuple[str, ...], piece_size: int
+    context: TaskContext,
+    *,
+    path: str,
+    name: tuple[str, str | None] | None,
+    languages: tuple[str, ...],
+    same_as: str | None,
+    piece_size: int,
 ) -> None:
-    """Note the pieces of a dump for the next stage. A dump of another language is an entry of the ledger."""
+    """Note the pieces of a dump for the next stage. A dump of another language, or the copy of one that is read
+    (``same_as``), is an entry of the ledger."""
     receipt = context.receipt
     receipt.raw_bytes = 0  # a few blocks are looked at, nothing is read
     if name is None:
         raise BrokenInput(
-            f"{path}: the file name has no language. Name it like enwiki-20230320-pages-articles.xml.bz2."
+            f"{path}: the file name has no language. Expected is LANGUAGEwiki-DATE-... "
+            "Name it like enwiki-20230320-pages-articles.xml.bz2."
         )
     if languages and name[0] not in languages:
         context.count_read()
         context.drop(f"{path}#0", Drop("languages", name[0], ",".join(languages)))
+        return
+    if same_as is not None:
+        context.count_read()
+        context.drop(f"{path}#0", Drop("same_dump", path, same_as))
         return
     receipt.notes["pieces"] = [list(piece) for piece in split_dump(path, piece_size)]
 
@@ -99,7 +104,15 @@ def publish_piece(
     context.receipt.raw_bytes = piece_bytes
     context.receipt.notes["source"] = path
     reader = partial(read_pages, language=language, timestamp=timestamp, piece=piece)
-    publish_work(context, path=path, reader=reader, steps=steps, max_malformed=max_malformed, tokenizer=tokenizer)
+    publish_work(
+        context,
+        path=path,
+        reader=reader,
+        steps=steps,
+        max_malformed=max_malformed,
+        tokenizer=tokenizer,
+        id_prefix=id_prefix(path, piece),
+    )
 
 
 def by_language(raw: RawFile) -> tuple[str, str]:
@@ -107,29 +120,31 @@ def by_language(raw: RawFile) -> tuple[str, str]:
     return (dump_name(raw.path) or ("",))[0], raw.path
 
 
-def plan_split(plan: Plan, *, settings: WikipediaSettings) -> list[Planned]:
+def plan_split(given: StageInput, *, settings: WikipediaSettings) -> list[Planned]:
     """One task a dump."""
+    same = copies(given.inputs)
     return [
         Planned(
-            task_name(rank, len(plan.inputs), raw.path),
+            task_name(rank, len(given.inputs), raw.path),
             partial(
                 split_work,
                 path=raw.path,
                 name=dump_name(raw.path),
                 languages=() if raw.path in settings.input else settings.languages,
+                same_as=same.get(raw.path),
                 piece_size=settings.piece_size,
             ),
             [raw],
         )
-        for rank, raw in enumerate(sorted(plan.inputs, key=by_language))
+        for rank, raw in enumerate(sorted(given.inputs, key=by_language))
     ]
 
 
-def plan_publish(plan: Plan, *, date: str, steps: Steps, run: RunSettings) -> list[Planned]:
+def plan_publish(given: StageInput, *, date: str, steps: Steps, run: RunSettings) -> list[Planned]:
     """One task a piece, named after the dump and numbered when there are several."""
-    raw_files = {raw.path: raw for raw in plan.inputs}
+    raw_files = {raw.path: raw for raw in given.inputs}
     planned = []
-    for receipt in plan.receipts["split"]:
+    for receipt in given.receipts["split"]:
         raw = raw_files[receipt.inputs[0]]
         name = dump_name(raw.path)
         pieces = [Piece(*piece) for piece in receipt.notes.get("pieces", [])]
@@ -150,10 +165,23 @@ def plan_publish(plan: Plan, *, date: str, steps: Steps, run: RunSettings) -> li
     return planned
 
 
+def check(settings: WikipediaSettings, inputs: Sequence[RawFile]) -> None:
+    """Raise :class:`~redpajama_data.errors.UsageError` for inputs of which pages would be published twice."""
+    refuse_two_forms(inputs, settings.languages, settings.input)
+
+
 def stages(settings: WikipediaSettings, run: RunSettings) -> list[Stage]:
     """The slice's stages: the recipe, read from top to bottom (the reader sorts out what is no article)."""
+    fixed = settings.repairs
+    cleaned = partial(page_time_limit, limit=settings.page_time_limit, cpu_seconds=CPU_SECONDS)
+    if "without_categories" in fixed:
+        cleaned = partial(cleaned, categories=False)
     steps: Steps = [
-        partial(page_time_limit, limit=settings.page_time_limit, cpu_seconds=CPU_SECONDS),  # cleans, too
+        *([render_templates] if "render_templates" in fixed else []),
+        *([wikitext_emptied.mark_headings] if "no_bare_headings" in fixed else []),
+        cleaned,
+        *([wikitext_emptied.no_bare_headings] if "no_bare_headings" in fixed else []),
+        *([wikitext_emptied.no_emptied] if "no_emptied" in fixed else []),
         wikitext.not_empty,
     ]
     return [
@@ -165,8 +193,9 @@ def stages(settings: WikipediaSettings, run: RunSettings) -> list[Stage]:
 SLICE = Slice(
     name="wikipedia",
     summary="articles of 20 Wikipedias (pages-articles dumps)",
-    revision=1,
-    patterns=("*wiki-*-pages-articles*.xml", "*wiki-*-pages-articles*.xml*.bz2"),
+    revision=2,
+    patterns=PATTERNS,
     settings=WikipediaSettings,
     stages=stages,
+    check=check,
 )

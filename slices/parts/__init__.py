@@ -1,0 +1,1 @@
+"""Work of several stages of one slice."""

@@ -1,0 +1,118 @@
+"""The last stage of Common Crawl: apply the document dedup, name each record's published place, publish what stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from redpajama_data.document import Drop
+from redpajama_data.engine.receipts import Output
+from redpajama_data.engine.stages import Planned, RunSettings, Stage, StageInput, outputs, task_name
+from redpajama_data.engine.tasks import TaskContext
+from redpajama_data.io.shards import read_stored
+from redpajama_data.models.model_file import ModelFile
+from redpajama_data.pipeline.work import Numbered, Steps, publish, through
+from slices.parts.crawl_dedup import read_dropped, rising
+from slices.parts.crawl_layout import CrawlFile, crawl_files
+
+
+def publish_stage(*, per_file: int | None, steps: Steps, run: RunSettings) -> Stage:
+    """One task a shard: :func:`publish_work`. Published shards sort as the lines of the published files do."""
+
+    def plan_tasks(given: StageInput) -> list[Planned]:
+        mined, decided = given.receipts["mine"], given.receipts["kept_urls"]
+        files = crawl_files(mined, per_file=per_file)
+        starts = _first_lines(files, given)
+        total = sum(len(file.parts) for file in files)
+        parts: dict[int, list[dict[str, str | int]]] = {receipt.rank: [] for receipt in mined}
+        by_rank = {receipt.rank: receipt for receipt in mined}
+        place = 0
+        for file in files:
+            for rank, part in file.parts:
+                notes = by_rank[rank].notes
+                name = list(notes["parts"])[part]
+                parts[rank].append(
+                    {
+                        "name": task_name(place, total, f"{notes['dump']}_{name}_{notes['shard']:04d}"),
+                        "shard": by_rank[rank].outputs[f"mined:{name}"].path,
+                        "source": f"cc/{file.name}",
+                        "first_line": starts[rank, part],
+                    }
+                )
+                place += 1
+        dropped: list[Output] = outputs(decided, "dropped")
+        return [
+            Planned(
+                receipt.task,
+                partial(
+                    publish_work,
+                    dump=receipt.notes["dump"],
+                    number=receipt.notes["shard"],
+                    rank=receipt.rank,
+                    parts=parts[receipt.rank],
+                    dropped=[out.path for out in dropped],
+                    steps=steps,
+                    tokenizer=run.tokenizer,
+                ),
+                [*(out for role, out in receipt.outputs.items() if role.startswith("mined:")), *dropped],
+            )
+            for receipt in mined
+        ]
+
+    return Stage("publish", plan_tasks, ("mine", "kept_urls"), whole=("kept_urls",))
+
+
+def _first_lines(files: Sequence[CrawlFile], given: StageInput) -> dict[tuple[int, int], int]:
+    """The line in its published file at which each part of a shard begins, after the document dedup."""
+    left = {
+        (receipt.rank, part): count
+        for receipt in given.receipts["mine"]
+        for part, (count, _) in enumerate(receipt.notes["parts"].values())
+    }
+    for receipt in given.receipts["kept_urls"]:
+        for rank, part, count in receipt.notes["dropped"]:
+            left[rank, part] -= count
+    starts = {}
+    for file in files:
+        line = 0
+        for part in file.parts:
+            starts[part] = line
+            line += left[part]
+    return starts
+
+
+def publish_work(
+    context: TaskContext,
+    *,
+    dump: str,
+    number: int,
+    rank: int,
+    parts: Sequence[dict[str, str | int]],
+    dropped: Sequence[str],
+    steps: Steps,
+    tokenizer: ModelFile,
+) -> None:
+    """Publish a shard's documents, a published shard for each language and bucket.
+
+    Those that the document dedup drops go to the ledger with their digest; the others get their ``source``: the name
+    and line they have in the published files before the classifier.
+    """
+    context.receipt.notes["source"] = f"{dump}/{number:04d}"
+    with read_dropped([context.upstream(path) for path in dropped], rank, memory=context.memory) as gone:
+        for part in parts:
+            documents = _with_source(context, part, dump, rising(gone))
+            publish(context, through(context, documents, steps), tokenizer, str(part["name"]))
+
+
+def _with_source(context: TaskContext, part: dict[str, str | int], dump: str, gone: Iterator[int]) -> Numbered:
+    line, dropped = int(part["first_line"]), next(gone, None)
+    for n, doc in read_stored(context.upstream(str(part["shard"]))):
+        context.count_read(doc.text)
+        while dropped is not None and dropped < n:  # of the shard's other parts
+            dropped = next(gone, None)
+        if dropped == n:
+            context.drop(doc.id, Drop("kept_urls", doc.meta["digest"]), text=doc.text)
+            continue
+        doc.work |= {"source": f"{part['source']}/line{line}", "dump": dump}
+        line += 1
+        yield n, doc

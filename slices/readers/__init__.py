@@ -1,0 +1,1 @@
+"""Raw formats, each as a stream of records."""

@@ -1,0 +1,168 @@
+"""``pages-articles`` dumps of MediaWiki, page by page: a whole file (.xml, also .bz2, .gz, .zst, .7z) or a piece of
+one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from redpajama_data.document import Document, Drop, Rejected
+from redpajama_data.errors import BrokenInput
+from redpajama_data.io import first_bytes
+from redpajama_data.io.storage import open_input
+from redpajama_data.io.streams import open_decompressed
+from slices.readers import wikipedia_old, wikipedia_xml
+from slices.readers.bz2_streams import Damage, bz2_streams
+from slices.readers.seven_zip import read_member
+from slices.readers.wikipedia_pieces import WHOLE, Piece
+from slices.readers.wikipedia_xml import PageParser
+
+_READ = 1 << 20
+_HEAD = 1 << 20  # bytes in which an export names its version and namespaces: some 2 kB
+
+
+def page_url(language: str, title: str) -> str:
+    """The address of a page; recipe: RedPajama-Data-1T, Wikipedia (blanks become %20, "/" stays)."""
+    return f"https://{language}.wikipedia.org/wiki/{quote(title)}"
+
+
+def id_prefix(path: str, piece: Piece) -> str:
+    """What the ids of the records of a dump, or of one of its pieces, begin with."""
+    return f"{path}#" if piece == WHOLE else f"{path}#{piece.start}:"
+
+
+def read_pages(
+    path: str, *, language: str, timestamp: str, piece: Piece = WHOLE
+) -> Iterator[Document | Rejected | BrokenInput]:
+    """The pages of a dump or of one piece, in order: ``text`` is wikitext, ``meta`` as published.
+
+    Ids are ``path#n``, in a piece of several ``path#<first byte>:n``. Rejected: ``not_article`` (namespace other than
+    0), ``redirect`` (has a <redirect> element; the word in the text alone does not count), ``no_text``, ``malformed``.
+    Of a page with several revisions the newest counts. Source: RedPajama-Data-1T, Wikipedia.
+
+    A page with a bad byte or broken XML is ``malformed``; where a bz2 file is damaged, a :class:`BrokenInput` with the
+    range of bytes is yielded; either way reading goes on at the next page. Raises :class:`BrokenInput` after the last
+    whole page where the file is cut, is no MediaWiki export, or declares a document type (a dump never does; entity
+    bombs need one).
+    """
+    prefix = id_prefix(path, piece)
+    parser = PageParser(path, inside=piece.start > 0)
+    sort = _Sorter(path, parser, language, timestamp)
+    number = 0
+    error: BrokenInput | None = None
+    chunks = _chunks(path, piece)
+    while True:
+        chunk: bytes | Damage = b""
+        damage: BrokenInput | None = None
+        try:
+            chunk = next(chunks, b"")
+            if isinstance(chunk, Damage):
+                damage = _damaged(path, chunk, parser.damaged())
+            elif chunk:
+                parser.feed(chunk)
+            else:
+                parser.close(whole=piece.end is None)
+        except BrokenInput as broken:
+            error = broken
+        for page in parser.pages:
+            yield sort.record(f"{prefix}{number}", page)
+            number += 1
+        parser.pages.clear()
+        if damage is not None:
+            if isinstance(chunk, Damage) and chunk.last and piece.end is None:
+                raise damage  # what is missing then is not known
+            yield damage
+            number += 1
+        if error is not None:
+            raise error
+        if not chunk:
+            return
+
+
+class _Sorter:
+    """Makes documents and rejections of pages, in the order of the published script."""
+
+    def __init__(self, path: str, parser: PageParser, language: str, timestamp: str) -> None:
+        self.path, self.parser, self.language, self.timestamp = path, parser, language, timestamp
+        self._head: PageParser | None = None
+
+    def record(self, record: str, page: dict[str, str]) -> Document | Rejected:
+        """What a page is."""
+        if "malformed" in page:
+            return Rejected(record, Drop("malformed", page["malformed"], "a page in well-formed XML"))
+        title, namespace = page.get("title"), page.get("ns")
+        if "too_long" in page:
+            return Rejected(record, Drop("malformed", f"<{page['too_long']}> too long", wikipedia_xml.MAX_TEXT))
+        if title and namespace is None:
+            namespace = self._old_namespace(page, title)
+        if not title or namespace is None:
+            return Rejected(record, Drop("malformed", "page without title or ns", "title and ns"))
+        if namespace != "0":
+            return Rejected(record, Drop("not_article", namespace, "0"))
+        if "redirect" in page:
+            return Rejected(record, Drop("redirect", title, "no <redirect>"))
+        if not page.get("text"):
+            return Rejected(record, Drop("no_text", 0, 1))
+        url = page_url(self.language, title)
+        meta = {"title": title, "url": url, "language": self.language, "timestamp": self.timestamp}
+        return Document(record, page["text"], meta)
+
+    def _old_namespace(self, page: dict[str, str], title: str) -> str | None:
+        """The namespace of a page of an old export; None where the export is new and should have said it."""
+        if self._head is None:  # a piece does not see the head of its dump
+            self._head = self.parser if self.parser.version else _read_head(self.path)
+        version = wikipedia_old.schema(self._head.version)
+        if version >= wikipedia_old.NAMESPACES_FROM:
+            return None
+        if version < wikipedia_old.REDIRECTS_FROM and wikipedia_old.is_redirect(page.get("text", "")):
+            page["redirect"] = ""
+        return wikipedia_old.namespace_of(title, self._head.namespaces, self.language)
+
+
+def _read_head(path: str) -> PageParser:
+    """A parser that has seen what stands before the first page of a dump."""
+    parser, seen = PageParser(path, inside=False), 0
+    try:
+        for chunk in _chunks(path, WHOLE):
+            if isinstance(chunk, Damage) or parser.pages or seen > _HEAD:
+                break
+            parser.feed(chunk)
+            seen += len(chunk)
+    except BrokenInput:
+        pass  # the file's own reader says so
+    return parser
+
+
+def _chunks(path: str, piece: Piece) -> Iterator[bytes | Damage]:
+    """The decompressed bytes of a piece, and where a bz2 file is damaged. Raises :class:`BrokenInput` where another
+    compression is damaged or cut, or the file is of another kind."""
+    name = path.lower()
+    if name.endswith(".7z"):
+        yield from read_member(path, path.rpartition("/")[2][: -len(".7z")])
+    elif name.endswith(".bz2"):
+        yield from _bz2_chunks(path, piece)
+    else:
+        with open_decompressed(path) as stream:
+            while chunk := stream.read(_READ):
+                yield chunk
+
+
+def _bz2_chunks(path: str, piece: Piece) -> Iterator[bytes | Damage]:
+    with open_input(path) as raw:
+        head = raw.read(first_bytes.LOOK) if piece.start == 0 else b"BZh"
+        streams = bz2_streams(raw, piece.start, piece.end)
+        first = next(streams, None)
+        if not head.startswith(b"BZh") and (first is None or (isinstance(first, Damage) and first.last)):
+            raise first_bytes.not_that(path, head, "bzip2")  # no stream in all of the file
+        if first is not None:
+            yield first
+            yield from streams
+
+
+def _damaged(path: str, damage: Damage, lost: str) -> BrokenInput:
+    what = f"{damage.reason} at bytes {damage.start} to {damage.end} of the bz2 file"
+    return _broken(path, f"{what}, where {lost} is cut off" if lost else what, f"bytes {damage.start} to {damage.end}")
+
+
+def _broken(path: str, what: str, place: str) -> BrokenInput:
+    return BrokenInput(f"{path}: {what}. What can be read is kept; fetch the file again, then run again.", place)
