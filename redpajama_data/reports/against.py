@@ -1,7 +1,8 @@
 """Why the totals of a root differ from the published ones: what was not processed, what cannot be compared, what was
 removed.
 
-Figures of the references stand in :mod:`redpajama_data.reports.totals`. Where nobody published a figure, none is given.
+Figures of the references stand in :mod:`redpajama_data.reports.published`. Where nobody published a figure, none is
+given.
 """
 
 from __future__ import annotations
@@ -12,54 +13,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from redpajama_data import receipts, storage
-from redpajama_data.account import slices_of
-from redpajama_data.models import REGISTRY
-from redpajama_data.receipts import RUN
-from redpajama_data.reports.totals import PUBLISHED, Reference, SliceTotals, amount, best, project, published_tokens
+from redpajama_data.engine import receipts
+from redpajama_data.engine.slice_run import slices_of
+from redpajama_data.io import storage
+from redpajama_data.io.root_paths import RUN
+from redpajama_data.io.shards import read_names
+from redpajama_data.models.known import REGISTRY, known_name
+from redpajama_data.reports.published import PARTS, PUBLISHED, Reference, published_tokens
+from redpajama_data.reports.totals import SliceTotals, amount, best, project
 from redpajama_data.reports.waterfall import Row, Waterfall, waterfalls
-from redpajama_data.shards import read_names
 
-REFERENCES: dict[str, Reference] = {"redpajama-1t": "redpajama", "llama": "llama"}
 TOP_RULES = 3  # rules named for a slice
 NEOX = "gpt-neox-20b"
 
 Cause = Literal["slice", "shards", "source", "tokenizer", "quarantined", "broken", "missing", "rule", "job"]
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of a slice's source that the reference has: its raw files are known by ``pattern``. ``note`` is what is
-    published of its size, ``share`` its part of the slice by bytes."""
-
-    name: str
-    pattern: str
-    note: str = ""
-    share: float | None = None
-
-
-# Sources: README of RedPajama-Data-1T (dumps, languages); its data_prep/book (chunks of 2,000 books: 14 of PG19, 99 of
-# Books3); The Pile (Gao et al. 2020, table 1): Books3 100.96 GiB, PG-19 10.88 GiB.
-_PG19, _BOTH = 10.88, 111.84  # GiB
-_BOOKS3 = (
-    "up to 198,000 books in RedPajama's chunks, and 100.96 of the 111.84 GiB that The Pile (2020, table 1) has of both "
-    "collections. It is no longer distributed"
-)
-_LANGUAGES = (
-    "bg", "ca", "cs", "da", "de", "en", "es", "fr", "hr", "hu", "it", "nl", "pl", "pt", "ro", "ru", "sl", "sr", "sv",
-    "uk",
-)  # fmt: skip
-_DUMPS = ("2019-30", "2020-05", "2021-04", "2022-05", "2023-06")  # RedPajama's; LLaMA's are not published
-PARTS: dict[str, list[Part]] = {
-    "books": [
-        Part("PG19 train", r"pg19-train", "28,000 books, 10.88 GiB with test and validation", _PG19 / _BOTH),
-        Part("PG19 test", r"pg19-test"),
-        Part("PG19 validation", r"pg19-validation"),
-        Part("Books3", r"books3-train", _BOOKS3, 1 - _PG19 / _BOTH),
-    ],
-    "common_crawl": [Part(f"dump {dump}", rf"(^|[/-]){dump}(/|$)", "one of five dumps") for dump in _DUMPS],
-    "wikipedia": [Part(f"{code}wiki", rf"(^|/){code}wiki-[^/]*$", "one of 20 languages") for code in _LANGUAGES],
-}
 
 
 @dataclass(frozen=True)
@@ -184,8 +151,7 @@ def _base_names(paths: Sequence[str]) -> str:
 def _tokenizer(totals: SliceTotals, tokenizers: set[str], against: Reference) -> Iterable[Reason]:
     if not totals.tokens:
         return
-    known = {model.sha256: model.name for model in REGISTRY.values()}
-    ours = ", ".join(sorted(known.get(sha256, f"sha256:{sha256[:16]}") for sha256 in tokenizers))
+    ours = ", ".join(sorted(known_name(sha256) or f"sha256:{sha256[:16]}" for sha256 in tokenizers))
     numbers = {"ours": sorted(tokenizers), "reference": "GPT-NeoX" if against == "redpajama" else "LLaMA"}
     if against == "llama":
         yield Reason(
@@ -219,8 +185,8 @@ def _failures(root: str, name: str) -> Iterable[Reason]:
     if broken:
         yield Reason(
             "broken",
-            f"{len(broken):,} {_tasks(len(broken))} had a raw file that broke off, its rest is missing ({broken[0]})",
-            numbers={"files": broken},
+            f"{len(broken):,} {_tasks(len(broken))} had a damaged raw file, a part is missing ({broken[0][0]})",
+            numbers={"files": [place for places in broken for place in places]},
         )
 
 

@@ -8,7 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from redpajama_data.reports.against import Gap
-from redpajama_data.reports.totals import Reference, amount
+from redpajama_data.reports.aligned import aligned
+from redpajama_data.reports.published import Reference
+from redpajama_data.reports.totals import amount
 
 WIDTH = 100
 _NAMES = {"redpajama": "RedPajama-1T", "llama": "LLaMA"}
@@ -26,9 +28,8 @@ def plain(gaps: Sequence[Gap], against: Reference) -> dict[str, Any]:
 def render(gaps: Sequence[Gap], against: Reference) -> str:
     """A table, at most 100 columns wide, and below it a sentence for every reason."""
     lines = [_HEAD, *(_cells(gap) for gap in gaps)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
     text = [f"Tokens against {_NAMES[against]}'s. The rules named are those that removed most.", ""]
-    text += ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
+    text += aligned(lines)
     counting = {reason.sentence for gap in gaps for reason in gap.reasons if reason.cause == "tokenizer"}
     for sentence in counting if len(counting) == 1 else ():  # the same for all slices: said once
         text += ["", *textwrap.wrap(f"Tokens are {sentence}", WIDTH, break_on_hyphens=False)]

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from redpajama_data.dedup.equal_rows import run_starts
+
 ROW = np.dtype([("id", "<u8"), ("line", "<u8"), ("shard", "<u4"), ("n", "<u4")])
 KINDS = ("equal", "changed", "only_a", "only_b")
 
@@ -45,9 +47,7 @@ def compare_rows(a: Rows, b: Rows, found: Found) -> None:
     side[len(a) :] = 1
     order = np.lexsort((rows["n"], rows["shard"], side, rows["line"], rows["id"]))
     rows, side = rows[order], side[order]
-    new_id = np.concatenate([[True], rows["id"][1:] != rows["id"][:-1]])
-    new_line = new_id.copy()
-    new_line[1:] |= rows["line"][1:] != rows["line"][:-1]
+    new_id, new_line = run_starts(rows["id"]), run_starts(rows["id"], rows["line"])
     # One entry for each different (id, line): how many documents either side has, and has more than the other.
     start = np.flatnonzero(new_line)
     of_b = np.add.reduceat(side, start)

@@ -1,7 +1,7 @@
 """``manifest.json`` at a root: every published shard, what made it, and the sums of every stage.
 
-The same work gives the same bytes: no times, no host names, nothing of where the root lies. Only ``lineage`` hangs on
-the paths and stamps of the raw files.
+The same work gives the same bytes: no times, no host names, nothing of where the root lies. ``lineage`` hangs on the
+names of the raw files, ``environments`` on what was installed.
 """
 
 from __future__ import annotations
@@ -13,13 +13,18 @@ from typing import Any
 
 import msgspec
 
-from redpajama_data import models, receipts, storage
-from redpajama_data.account import slices_of
-from redpajama_data.engine import ENGINE_REVISION, RunNote
-from redpajama_data.errors import UsageError
-from redpajama_data.receipts import Receipt
+from redpajama_data.engine import receipts
+from redpajama_data.engine.environment import Environment
+from redpajama_data.engine.ownership import MANIFEST, NOTE
+from redpajama_data.engine.receipts import Receipt
+from redpajama_data.engine.run_slice import ENGINE_REVISION
+from redpajama_data.engine.slice_run import RunNote, notes_of, slices_of
+from redpajama_data.errors import NOT_JSON, UsageError
+from redpajama_data.io import storage
+from redpajama_data.io.root_paths import RUN
+from redpajama_data.models.known import known_name
 
-NAME = "manifest.json"
+NAME = MANIFEST
 FORMAT = 1
 _TEXTS = ("where", "label", "field")  # settings that are no paths, whatever is in them
 _PATH = re.compile(r"\S*/\S*")
@@ -33,8 +38,8 @@ class Named(msgspec.Struct, frozen=True, order=True):
 
 
 class Shard(msgspec.Struct, frozen=True):
-    """A published shard. ``path`` is relative to the root, ``bytes`` the size of the file, ``text_bytes`` (UTF-8) and
-    ``tokens`` those of its texts."""
+    """A published shard, or a file for other programs, which has no documents of its own. ``path`` is relative to the
+    root, ``bytes`` the size of the file, ``text_bytes`` (UTF-8) and ``tokens`` those of its texts."""
 
     path: str
     bytes: int
@@ -74,7 +79,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """All of it."""
+    """All of it. ``environments`` are those in which the tasks were done (:mod:`redpajama_data.engine.environment`)."""
 
     format: int
     version: str
@@ -83,6 +88,7 @@ class Manifest(msgspec.Struct, frozen=True):
     tokenizers: list[Named]
     slices: list[Part]
     shards: list[Shard]
+    environments: list[Environment] = []
 
 
 def build(root: str) -> Manifest:
@@ -105,7 +111,14 @@ def build(root: str) -> Manifest:
         sorted(Named(_tokenizer_name(sha256, used), sha256) for sha256 in counted),
         parts,
         sorted(shards, key=lambda shard: shard.path),
+        environments_of(notes),
     )
+
+
+def environments_of(notes: Iterable[RunNote]) -> list[Environment]:
+    """The environments in which the tasks of slices were done, each once, sorted."""
+    found = {tuple(environment.items()) for note in notes for environment in note.environments}
+    return [dict(items) for items in sorted(found)]
 
 
 def write(root: str) -> None:
@@ -114,6 +127,19 @@ def write(root: str) -> None:
     data = encode(build(root))
     if storage.read_bytes(storage.join(root, NAME)) != data:
         storage.write_bytes(storage.join(root, NAME), data)
+
+
+def refuse_foreign(root: str) -> None:
+    """Raise :class:`UsageError` when a folder that no run has written to has a ``manifest.json`` of somebody else's."""
+    path = storage.join(root, NAME)
+    if storage.read_bytes(path) is None or any(name.endswith(f"/{NOTE}") for name in storage.find(f"{root}/{RUN}")):
+        return
+    try:
+        load(path)
+    except UsageError as error:
+        raise UsageError(
+            f"{path} is not rpj's, and a run writes a file of that name. Choose another --root."
+        ) from error
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -131,7 +157,7 @@ def load(place: str) -> Manifest:
         raise UsageError(f"{place}: no manifest there. Give a {NAME}, or a root that has one (rpj run writes it).")
     try:
         found = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise UsageError(f"{place}: no manifest of rpj ({error}). Give a {NAME} that rpj run has written.") from error
     if found.format != FORMAT:
         raise UsageError(f"{place}: format {found.format}, this rpj reads {FORMAT}. Use the rpj that wrote it.")
@@ -141,7 +167,7 @@ def load(place: str) -> Manifest:
 def check(root: str) -> Iterator[tuple[str, str | None]]:
     """(file, problem or None) for the manifest of a root, if it has one: that it says what the receipts say."""
     data = storage.read_bytes(storage.join(root, NAME))
-    if data is not None:
+    if data is not None and None not in notes_of(root).values():  # a note that cannot be read is named by who reads it
         built = build(root)
         try:  # the version is that of the rpj that wrote it, which need not be this one
             said = load(storage.join(root, NAME))
@@ -168,7 +194,7 @@ def _part(note: RunNote, every: list[Receipt], shards: list[Shard], quarantined:
         text_bytes=sum(shard.text_bytes for shard in shards),
         tokens=sum(shard.tokens for shard in shards),
         quarantined=quarantined,
-        broken=sum(receipt.broken is not None for receipt in every),
+        broken=sum(bool(receipt.broken) for receipt in every),
     )
 
 
@@ -186,6 +212,9 @@ def _shards(receipt: Receipt) -> Iterator[Shard]:
             tokenizer=receipt.tokenizer,
             lineage=receipt.lineage,
         )
+    for role, out in receipt.outputs.items():  # token files and the like: no documents of their own
+        if role.startswith("exported:"):
+            yield Shard(out.path, out.bytes, out.sha256, 0, 0, 0, "", receipt.lineage)
 
 
 def _stages(names: Iterable[str], every: Iterable[Receipt]) -> list[StageSums]:
@@ -215,8 +244,7 @@ def _without_folders(value: Any) -> Any:
 
 def _tokenizer_name(sha256: str, used: Iterable[Named]) -> str:
     """The name in the registry, else that of the file, else ""."""
-    known = [model.name for model in models.REGISTRY.values() if model.sha256 == sha256]
-    return next(iter(known + sorted(named.name for named in used if named.sha256 == sha256)), "")
+    return known_name(sha256) or min((named.name for named in used if named.sha256 == sha256), default="")
 
 
 def _version() -> str:

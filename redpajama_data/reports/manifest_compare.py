@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from redpajama_data.engine import environment
 from redpajama_data.reports.manifest import Manifest, Named, Part, Shard
 
 
@@ -29,9 +30,9 @@ class Difference:
 
 def compare(mine: Manifest, theirs: Manifest) -> list[Difference]:
     """The differences, in the order in which to look at them: what the runs were made with (version, models,
-    tokenizers, settings), then the sums of the stages from the first on, then the shards.
+    tokenizers, Unicode tables, libraries, settings), then the sums of the stages from the first on, then the shards.
 
-    The lineage of shards is not compared: it hangs on where the raw files lay.
+    The lineage of shards is not compared: it hangs on how the raw files were named.
     """
     return [*_tools(mine, theirs), *_parts(mine, theirs), *_shards(mine.shards, theirs.shards)]
 
@@ -54,7 +55,7 @@ def render(differences: Sequence[Difference], shards: int) -> str:
         lines += [f"and {len(real) - 1:,} more"] if len(real) > 1 else []
     lines += [f"{'may explain it' if real else 'made with'}: {each.sentence()}" for each in explanations]
     if real and not explanations and not real[0].mine.startswith("was "):
-        lines.append("version, models, tokenizers and settings are equal: look at the raw files")
+        lines.append("version, models, tokenizers, libraries and settings are equal: look at the raw files")
     return "\n".join(lines)
 
 
@@ -71,6 +72,9 @@ def _tools(mine: Manifest, theirs: Manifest) -> Iterator[Difference]:
         )
     yield from _named("model", mine.models, theirs.models)
     yield from _named("tokenizer", mine.tokenizers, theirs.tokenizers)
+    for what, here, there in environment.differences(mine.environments, theirs.environments):
+        if what != "rpj":
+            yield Difference(what, here, there, explains=True)
 
 
 def _named(what: str, mine: Sequence[Named], theirs: Sequence[Named]) -> Iterator[Difference]:
@@ -121,16 +125,16 @@ def _sums(mine: Part, theirs: Part) -> Iterator[Difference]:
             yield Difference(f"{mine.slice}: tasks {what}", f"{counts[0]:,}", f"{counts[1]:,}")
     for stage, other in zip_longest(mine.stages, theirs.stages):
         if stage is None or other is None or stage.stage != other.stage:
-            names = [each.stage if each else "none" for each in (stage, other)]
+            names = [sums.stage if sums else "none" for sums in (stage, other)]
             yield Difference(f"{mine.slice}: stages", names[0], names[1])
             return
         place = f"{mine.slice}: {stage.stage}"
         for what in ("read", "kept"):
-            counts = [getattr(each, what) for each in (stage, other)]
+            counts = [getattr(sums, what) for sums in (stage, other)]
             if counts[0] != counts[1]:
                 yield Difference(f"{place}: documents {what}", f"{counts[0]:,}", f"{counts[1]:,}")
         for rule in sorted({*stage.dropped, *other.dropped}):
-            counts = [each.dropped.get(rule, 0) for each in (stage, other)]
+            counts = [sums.dropped.get(rule, 0) for sums in (stage, other)]
             if counts[0] != counts[1]:
                 yield Difference(f"{place}: dropped by {rule}", f"{counts[0]:,}", f"{counts[1]:,}")
 

@@ -20,14 +20,16 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from redpajama_data import receipts, storage, streams
-from redpajama_data.account import slices_of
-from redpajama_data.buckets import BucketFile, BucketWriter
+from redpajama_data.dedup.buckets import BucketFile, BucketWriter
+from redpajama_data.engine import receipts
+from redpajama_data.engine.receipts import Output
+from redpajama_data.engine.slice_run import slices_of
 from redpajama_data.errors import BrokenInput, UsageError
-from redpajama_data.receipts import Output
+from redpajama_data.io import storage
+from redpajama_data.io.lines import iter_lines
+from redpajama_data.io.shards import MAX_LINE
 from redpajama_data.reports.document_diff import KINDS, ROW, Found, compare_rows
 from redpajama_data.reports.waterfall import shard_slice
-from redpajama_data.shards import MAX_LINE
 
 BUCKETS = 4096
 PEAK = 8  # bytes in memory for a byte of rows while they are compared; measured 6.2
@@ -83,7 +85,7 @@ def diff(
 
 def _shards(root: str) -> dict[str, list[PublishedShard]]:
     """The published shards of a root, by slice, or by job and slice."""
-    found: dict[str, list[PublishedShard]] = {}
+    shards: dict[str, list[PublishedShard]] = {}
     for note in slices_of(root):
         if note.kind == "report":
             continue
@@ -94,8 +96,8 @@ def _shards(root: str) -> dict[str, list[PublishedShard]]:
                     own = note.kind == "slice"
                     ids = receipt.outputs.get(f"ids:{name}" if name else "ids") if own else None
                     place = note.slice if own else f"{note.slice}/{shard_slice(receipt)}"
-                    found.setdefault(place, []).append(PublishedShard(root, out, ids))
-    return found
+                    shards.setdefault(place, []).append(PublishedShard(root, out, ids))
+    return shards
 
 
 # ------------------------------------------------------------------------------------------------ equal shards
@@ -154,7 +156,7 @@ def _same_ids(a: PublishedShard, b: PublishedShard) -> bool:
 def _ids(shard: PublishedShard) -> Iterator[bytes]:
     """The ids of a shard's documents, without the folders of the raw files."""
     assert shard.ids is not None
-    for line in streams.iter_lines(storage.join(shard.root, shard.ids.path), max_bytes=MAX_LINE):
+    for line in iter_lines(storage.join(shard.root, shard.ids.path), max_bytes=MAX_LINE):
         yield cast(bytes, line).rpartition(b"/")[2]
 
 
@@ -169,15 +171,15 @@ def _diff_documents(
     show: int,
     progress: Callable[[int], None],
 ) -> Found:
-    found = Found(show)
+    differences = Found(show)
     with tempfile.TemporaryDirectory(prefix="rpj-diff-") as scratch:
         paths = [os.path.join(scratch, side) for side in "ab"]
         for path, shards in zip(paths, (a, b), strict=True):
             _lay_out(path, shards, by_line, memory, progress)
         with BucketFile(paths[0]) as file_a, BucketFile(paths[1]) as file_b:
             for first, end in _ranges(file_a.sizes() + file_b.sizes(), memory):
-                compare_rows(_read(file_a, first, end), _read(file_b, first, end), found)
-    return found
+                compare_rows(_read(file_a, first, end), _read(file_b, first, end), differences)
+    return differences
 
 
 def _lay_out(
@@ -197,7 +199,7 @@ def _lay_out(
 
 def _rows(shards: Sequence[PublishedShard], by_line: bool) -> Iterator[tuple[int, int, int, int]]:
     for place, shard in enumerate(shards):
-        lines = streams.iter_lines(storage.join(shard.root, shard.out.path), max_bytes=MAX_LINE)
+        lines = iter_lines(storage.join(shard.root, shard.out.path), max_bytes=MAX_LINE)
         ids: Iterator[bytes | None] = iter(()) if by_line else _ids(shard)
         for n, (line, doc_id) in enumerate(zip_longest(lines, ids)):
             if not isinstance(line, bytes) or (doc_id is None and not by_line):
@@ -245,7 +247,7 @@ def _names(shards: Sequence[PublishedShard], places: Sequence[tuple[int, int]], 
     for shard, numbers in wanted.items():
         ids = shards[shard].ids
         assert ids is not None
-        lines = streams.iter_lines(storage.join(shards[shard].root, ids.path), max_bytes=MAX_LINE)
+        lines = iter_lines(storage.join(shards[shard].root, ids.path), max_bytes=MAX_LINE)
         held = {n: line for n, line in islice(enumerate(lines), max(numbers) + 1) if n in numbers}
         names += [cast(bytes, held[n]).decode("utf-8", "replace") for n in numbers]
     return names

@@ -4,39 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from redpajama_data.errors import UsageError
-from redpajama_data.shards import read_jsonl
-from redpajama_data.tokens import Tokenizer
-
-Reference = Literal["redpajama", "llama"]
-
-
-@dataclass(frozen=True)
-class Published:
-    """Published token counts of a slice, in billions, each rounded to a billion by its authors.
-
-    ``redpajama``: README of RedPajama-Data-1T, GPT-NeoX (Pythia) tokens. ``llama``: the column beside it in the
-    announcement of RedPajama, estimated there from table 1 of the LLaMA paper, in LLaMA's own tokens.
-    """
-
-    redpajama: int
-    llama: int
-
-
-PUBLISHED = {
-    "common_crawl": Published(878, 852),
-    "c4": Published(175, 190),
-    "github": Published(59, 100),
-    "books": Published(26, 25),
-    "arxiv": Published(28, 33),
-    "wikipedia": Published(24, 25),
-    "stackexchange": Published(20, 27),
-}
-_BILLION = 1_000_000_000
+from redpajama_data.reports.published import PUBLISHED, Reference, published_tokens
 
 
 @dataclass
@@ -44,7 +16,7 @@ class SliceTotals:
     """What was counted in one slice. ``bytes`` (UTF-8), ``characters`` and ``tokens`` are of the texts alone.
 
     ``shard_tokens`` has the tokens of each source shard that was processed, ``source_shards`` is how many the whole
-    source has, None when nobody said.
+    source has, None when nobody said. ``unread`` lines of files could not be counted, the first at ``first_unread``.
     """
 
     slice: str
@@ -54,6 +26,8 @@ class SliceTotals:
     tokens: int = 0
     shard_tokens: list[int] = field(default_factory=list)
     source_shards: int | None = None
+    unread: int = 0
+    first_unread: str = ""
 
 
 # ------------------------------------------------------------------------------------------------ projection
@@ -120,44 +94,6 @@ def project(totals: SliceTotals) -> Projection | None:
     return Projection(total, max(float(counted), total - half), total + half, k, n, method)
 
 
-# ------------------------------------------------------------------------------------------------ counting files
-
-
-def count_files(
-    paths: Iterable[str],
-    tokenizer: Tokenizer,
-    *,
-    text_field: str = "text",
-    name: str = "files",
-    progress: Callable[[int], None] | None = None,
-) -> SliceTotals:
-    """Count the texts of JSONL files (``.jsonl``, ``.gz``, ``.zst``), one shard a file, as a stream.
-
-    ``progress`` is called with the UTF-8 bytes of each text. Raises :class:`BrokenInput` for a file that is no JSONL,
-    :class:`UsageError` for a record without the text.
-    """
-    totals = SliceTotals(name)
-    for path in paths:
-        shard = 0
-        for number, record in enumerate(read_jsonl(path), 1):
-            text = record.get(text_field)
-            if not isinstance(text, str):
-                raise UsageError(
-                    f"{path}:{number}: no text in {text_field!r}; the record has {sorted(record)}. "
-                    "Expected the published form, one object a line with its text in 'text'."
-                )
-            size = len(text.encode("utf-8", "replace"))
-            shard += tokenizer.count([text])[0]
-            totals.documents += 1
-            totals.bytes += size
-            totals.characters += len(text)
-            if progress is not None:
-                progress(size)
-        totals.tokens += shard
-        totals.shard_tokens.append(shard)
-    return totals
-
-
 # ------------------------------------------------------------------------------------------------ checking
 
 
@@ -180,13 +116,13 @@ def check(totals: Sequence[SliceTotals], tolerance: float, against: Reference = 
     failure too: a check must not pass because it looked at nothing.
     """
     failures, compared = [], {}
-    for each in totals:
-        published = published_tokens(each.slice, against)
+    for part in totals:
+        published = published_tokens(part.slice, against)
         if published is None:
             continue
-        value, what, _ = best(each)
-        compared[each.slice] = value, published
-        failures += _off(each.slice, what, value, published, tolerance, against)
+        value, what, _ = best(part)
+        compared[part.slice] = value, published
+        failures += _off(part.slice, what, value, published, tolerance, against)
     if not compared:
         return [f"nothing to check: no slice of {', '.join(PUBLISHED)} is there"]
     if compared.keys() == PUBLISHED.keys():
@@ -203,12 +139,6 @@ def best(totals: SliceTotals) -> tuple[float, str, Projection | None]:
     if projection.shards == projection.source_shards:
         return projection.tokens, "counted, whole source", projection
     return projection.tokens, f"projected from {projection.shards:,} of {projection.source_shards:,} shards", projection
-
-
-def published_tokens(name: str, against: Reference) -> int | None:
-    """The published tokens of a slice, None when it has none."""
-    figures = PUBLISHED.get(name)
-    return None if figures is None else getattr(figures, against) * _BILLION
 
 
 def _off(name: str, what: str, value: float, published: int, tolerance: float, against: str) -> list[str]:

@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from redpajama_data.reports.totals import PUBLISHED, Reference, SliceTotals, amount, best, published_tokens
-
-REFERENCES: tuple[Reference, ...] = ("redpajama", "llama")
+from redpajama_data.reports.aligned import aligned
+from redpajama_data.reports.published import PUBLISHED, REFERENCES, published_tokens
+from redpajama_data.reports.totals import SliceTotals, amount, best
 
 
 def summary(totals: Sequence[SliceTotals], tokenizer: str) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def summary(totals: Sequence[SliceTotals], tokenizer: str) -> dict[str, Any]:
     total: dict[str, Any] = {key: sum(row[key] for row in rows) for key in keys}
     if {row["slice"] for row in rows} >= PUBLISHED.keys():  # a sum of some slices has no published counterpart
         known = [row for row in rows if row["slice"] in PUBLISHED]
-        for against in REFERENCES:
+        for against in REFERENCES.values():
             total[against] = sum(row[against] for row in known)
             total[f"{against}_ratio"] = sum(row[f"{against}_ratio"] * row[against] for row in known) / total[against]
     return {
@@ -53,7 +53,7 @@ def _row(totals: SliceTotals) -> dict[str, Any]:
         },
         "ratio_of": basis,
     }
-    for against in REFERENCES:
+    for against in REFERENCES.values():
         published = published_tokens(totals.slice, against)
         row[against] = published
         row[f"{against}_ratio"] = None if published is None else value / published
@@ -61,25 +61,23 @@ def _row(totals: SliceTotals) -> dict[str, Any]:
 
 
 _WIDTH = 100
+ACROSS_FILES = ("common_crawl", "github", "books")  # their recipes remove duplicates across raw files
 _HEAD = ("slice", "docs", "bytes", "chars", "tokens", "share", "RedPajama", "ratio", "LLaMA", "ratio")
 
 
 def render(totals: Sequence[SliceTotals], tokenizer: str) -> str:
-    """The table for a terminal, at most 100 columns wide, with a line for each projection."""
+    """The table for a terminal, at most 100 columns wide, and one of what is projected."""
     data = summary(totals, tokenizer)
     lines: list[tuple[str, ...]] = [_HEAD]
     for row in data["slices"]:
         lines.append(_cells(row, f"{row['share']:.1%}"))
     if len(totals) > 1:
         lines.append(_cells(data["total"] | {"slice": "total"}, ""))
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
-    text = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines]
+    text = aligned(lines)
     text += ["", f"Tokens counted with {tokenizer}."]
     text += ["Published: RedPajama-1T in GPT-NeoX tokens, LLaMA in its own; both rounded to 1 B."]
-    for row in data["slices"]:
-        if row["projected"] and row["shards"] < row["source_shards"]:
-            text += ["", *_projected(row)]
-    return "\n".join(text)
+    projected = [row for row in data["slices"] if row["projected"] and row["shards"] < row["source_shards"]]
+    return "\n".join([*text, *_projections(projected)])
 
 
 def _cells(row: dict[str, Any], share: str) -> tuple[str, ...]:
@@ -97,11 +95,20 @@ def _cells(row: dict[str, Any], share: str) -> tuple[str, ...]:
     return (row["slice"], *counted, share, *published)
 
 
-def _projected(row: dict[str, Any]) -> list[str]:
-    shown = row["projected"]
-    interval = "" if shown["low"] is None else f", 95 % confidence {amount(shown['low'])} to {amount(shown['high'])}"
-    return [
-        f"{row['slice']}: {row['shards']:,} of {row['source_shards']:,} shards, "
-        f"projected {amount(shown['tokens'])} tokens{interval}",
-        *textwrap.wrap(shown["method"], width=_WIDTH, initial_indent="  ", subsequent_indent="  "),
-    ]
+def _projections(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The projected slices as a table, and once what they rest on."""
+    if not rows:
+        return []
+    lines = [("Projected", "raw files", "tokens", "95 % confidence")]
+    for row in rows:
+        shown = row["projected"]
+        interval = "-" if shown["low"] is None else f"{amount(shown['low'])} to {amount(shown['high'])}"
+        of = f"{row['shards']:,} of {row['source_shards']:,}"
+        lines.append((row["slice"], of, amount(shown["tokens"]), interval))
+    basis = "The mean of the raw files that were read, times all of the source; Student's t, finite population "
+    basis += "correction. It holds if they were drawn at random."
+    if any(row["projected"]["low"] is None for row in rows):
+        basis += " One raw file gives no confidence interval."
+    if shrinking := [row["slice"] for row in rows if row["slice"] in ACROSS_FILES]:
+        basis += f" More raw files have more duplicates: for {' and '.join(shrinking)} it is too high."
+    return ["", *aligned(lines), *textwrap.wrap(basis, _WIDTH)]

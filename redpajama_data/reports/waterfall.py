@@ -15,10 +15,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from redpajama_data import receipts
-from redpajama_data.account import is_published, slices_of
-from redpajama_data.engine import RunNote
-from redpajama_data.receipts import RUN, Receipt, Sample
+from redpajama_data.engine import receipts
+from redpajama_data.engine.receipts import Receipt, Sample, is_published
+from redpajama_data.engine.slice_run import RunNote, slices_of
+from redpajama_data.io.root_paths import RUN
 
 Kind = Literal["raw", "dropped", "joined", "missing", "changed", "published", "left"]
 
@@ -63,17 +63,17 @@ def waterfalls(root: str) -> list[Waterfall]:
     """
     notes = slices_of(root)
     slices = [note for note in notes if note.kind == "slice"]
-    made = {note.slice: _slice(note, list(receipts.load_all(root, note.slice))) for note in slices}
+    falls = {note.slice: _slice(note, list(receipts.load_all(root, note.slice))) for note in slices}
     jobs = _in_order([(note, list(receipts.load_all(root, note.slice))) for note in notes if note.kind == "corpus"])
     for note, source, every in jobs:
         for name in dict.fromkeys(filter(None, map(shard_slice, every))):
             own = [receipt for receipt in every if shard_slice(receipt) == name]
-            before = made.setdefault(name, Waterfall(name))
+            before = falls.setdefault(name, Waterfall(name))
             rows = _rows(note.stages, own, rereads=True)
             rows[-1] = replace(rows[-1], kind="left", stage=note.slice)
             jobs_so_far = [*before.jobs, (note.slice, source, rows)]
-            made[name] = Waterfall(name, before.rows, jobs_so_far, before.tokenizers | _tokenizers(own))
-    return list(made.values())
+            falls[name] = Waterfall(name, before.rows, jobs_so_far, before.tokenizers | _tokenizers(own))
+    return list(falls.values())
 
 
 def _slice(note: RunNote, every: list[Receipt]) -> Waterfall:

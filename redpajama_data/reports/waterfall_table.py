@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from redpajama_data.drop_sample import ONE_IN
+from redpajama_data.engine.drop_sample import ONE_IN
 from redpajama_data.reports.totals import amount
 from redpajama_data.reports.waterfall import Row, Waterfall
 
@@ -25,19 +25,19 @@ FOOTNOTE = (
 )
 
 
-def plain(found: Iterable[Waterfall]) -> list[dict[str, Any]]:
+def plain(falls: Iterable[Waterfall]) -> list[dict[str, Any]]:
     """Everything the tables show as plain data, unrounded but for the tokens."""
     return [
         {
-            "slice": each.slice,
-            "rows": [_plain_row(row) for row in each.rows],
+            "slice": fall.slice,
+            "rows": [_plain_row(row) for row in fall.rows],
             "jobs": [
                 {"job": job, "source": source, "rows": [_plain_row(row) for row in rows]}
-                for job, source, rows in each.jobs
+                for job, source, rows in fall.jobs
             ],
-            "sample_tokenizers": sorted(each.tokenizers),
+            "sample_tokenizers": sorted(fall.tokenizers),
         }
-        for each in found
+        for fall in falls
     ]
 
 
