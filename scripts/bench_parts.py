@@ -50,17 +50,17 @@ def part(spec: dict[str, Any]) -> dict[str, Any]:
 
 def job(spec: dict[str, Any]) -> dict[str, Any]:
     """Run a job over shards; how many records it read and kept."""
-    from redpajama_data.account import is_published
     from redpajama_data.config import RunConfig, slice_settings
-    from redpajama_data.run import run
-    from slices.shared import load
+    from redpajama_data.engine.receipts import is_published
+    from redpajama_data.whole_run import run_parts
+    from slices.jobs import load
 
     part = load(spec["job"])
     given = {"root": spec["out"], "executor": "serial", "workers": 1, "memory": "1G"}
     given |= {key: spec[key] for key in ("executor", "workers", "memory", "tokenizer") if key in spec}
     config = RunConfig.model_validate(given)
     settings = slice_settings(part.settings, part.name, config, {**spec["settings"], "input": spec["files"]}, None)
-    report = run([(part, settings)], config, quiet=True)
+    report = run_parts([(part, settings)], config, quiet=True)
     if report.exit_code():
         raise SystemExit(f"the job left something out: {report.slices[0].quarantined or report.slices[0].broken()}")
     receipts = report.slices[0].all_receipts()

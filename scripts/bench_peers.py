@@ -84,7 +84,7 @@ def _wikitext(texts: list[str], data: Path) -> Pair:
 def _tokens(texts: list[str], data: Path) -> Pair:
     from tokenizers import Tokenizer
 
-    from redpajama_data.tokens import load_tokenizer
+    from redpajama_data.models.tokens import load_tokenizer
 
     path = str(data / "models" / "gpt-neox-20b.tokenizer.json")
     library, own = Tokenizer.from_file(path), load_tokenizer(path)

@@ -25,11 +25,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from redpajama_data import dedup, storage
-from redpajama_data.buckets import BucketWriter
 from redpajama_data.config import parse_size
-from redpajama_data.receipts import Receipt
-from redpajama_data.tasks import Task, TaskContext, Workplace
+from redpajama_data.dedup import equal_keys, partitions
+from redpajama_data.dedup.buckets import BucketWriter
+from redpajama_data.io import storage
 
 KEYS_PER_FILE = 1_000_000
 PIECE = 100_000  # keys made at a time, so that making them does not show in the peak of writing them
@@ -65,10 +64,10 @@ def peak_bytes() -> int:
     raise OSError("no VmHWM in /proc/self/status: this script needs Linux")
 
 
-def key_rows(first: int, end: int, copy_every: int) -> dedup.Rows:
+def key_rows(first: int, end: int, copy_every: int) -> equal_keys.Rows:
     """The rows of key numbers ``first`` to ``end`` of one file."""
     values = originals(first, end, copy_every)
-    rows = np.empty(len(values), dedup.KEY_ROW)
+    rows = np.empty(len(values), equal_keys.KEY_ROW)
     rows["hi"], rows["lo"] = mix(values, 1 << 62), mix(values, 1 << 63)
     rows["n"] = np.arange(first, end) % KEYS_PER_FILE
     return rows
@@ -79,14 +78,14 @@ def write_keys(root: str, file: int, copy_every: int) -> None:
     first, end = file * KEYS_PER_FILE, (file + 1) * KEYS_PER_FILE
     with storage.whole_file(f"{root}/{file}.keys") as out:
         if file < BY_KEY_WRITER:
-            writer = dedup.KeyWriter(out)
+            writer = equal_keys.KeyWriter(out)
             for start in range(first, end, PIECE):
                 raw = key_rows(start, start + PIECE, copy_every).tobytes()
                 for k in range(PIECE):
                     writer.add(raw[24 * k : 24 * k + 16], start - first + k)
             writer.close()
             return
-        buckets = BucketWriter(out, dedup.BUCKETS, 1 << 20)
+        buckets = BucketWriter(out, equal_keys.BUCKETS, 1 << 20)
         for start in range(first, end, PIECE):
             rows = key_rows(start, start + PIECE, copy_every)
             buckets.add_rows((rows["hi"] >> np.uint64(52)).astype(np.int64), rows)
@@ -96,11 +95,11 @@ def write_keys(root: str, file: int, copy_every: int) -> None:
 def group(root: str, memory: int, files: int, first: int, end: int) -> int:
     """One partition task; returns the number of duplicates it found."""
     name = f"keys-{first:04d}-{end:04d}"
-    receipt = Receipt("memory", "dedup", name, 0, "")
-    context = TaskContext(Task("memory", "dedup", name, 0, print, ""), Workplace(root, memory), receipt)
-    keys = [(rank, f"{rank}.keys") for rank in range(files)]
-    dedup.first_wins(context, keys=keys, ranks=files, buckets=(first, end))
-    return receipt.outputs["verdicts"].records
+    keys = [(rank, f"{root}/{rank}.keys") for rank in range(files)]
+    rows = files * KEYS_PER_FILE
+    with storage.whole_file(f"{root}/{name}.verdicts") as out:
+        _, written = equal_keys.first_wins(keys, out, ranks=files, rows=rows, buckets=(first, end), memory=memory)
+    return written
 
 
 def apart(*call: Any) -> dict[str, int]:
@@ -124,7 +123,7 @@ def measure(keys: int, limit: int, baseline: int, copy_every: int) -> tuple[str,
     files = max(1, keys // KEYS_PER_FILE)
     keys = files * KEYS_PER_FILE
     memory = limit - baseline
-    ranges = dedup.partition_ranges(keys, memory)
+    ranges = partitions.key_ranges(keys)
     with tempfile.TemporaryDirectory(prefix="dedup-memory-") as root:
         start = time.monotonic()
         written = max(apart("write", root, file, copy_every)["peak"] for file in range(files))

@@ -31,8 +31,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from redpajama_data import sample
-from redpajama_data.receipts import load_all
-from redpajama_data.storage import TMP_MARK
+from redpajama_data.engine.receipts import load_all
+from redpajama_data.io.storage import TMP_MARK
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PATIENCE = 120  # seconds that a run may take; the sample takes three
@@ -54,7 +54,7 @@ def divide(source: Path, target: Path, files: int) -> None:
 def start(raw: Path, root: Path, options: list[str]) -> subprocess.Popen[bytes]:
     """Start a run in a session of its own: every process of it can then be found by the session's number."""
     command = [sys.executable, "-m", "redpajama_data", "run", "--slice", "github", "--quiet", "--workers", "2"]
-    command += ["--shared", "exact", "--shared", "fuzzy"]
+    command += ["--job", "exact", "--job", "fuzzy"]
     return subprocess.Popen(
         [*command, "--input", str(raw), "--root", str(root), *options],
         stdout=subprocess.DEVNULL,

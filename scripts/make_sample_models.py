@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from filters.ccnet_normalize import normalize
+from redpajama_data.io.shards import to_json
 from redpajama_data.sample.lexicon import WORLDS, World
 from redpajama_data.sample.prose import Chance
 from redpajama_data.sample.web_pages import article_text, blog_text, forum_text, interview_text, spam_text, story_text
-from redpajama_data.shards import to_json
 from redpajama_data.training.classifier import train_classifier
 from redpajama_data.training.lm import train_lm
 

@@ -26,13 +26,13 @@ import numpy as np
 from realdata import DEFAULT, raw_files, run_on, use_models_of
 
 from filters.minhash import Scheme, jaccard, scheme, signatures
-from redpajama_data import storage
 from redpajama_data.config import RunConfig
-from redpajama_data.corpus import root_shards
-from redpajama_data.run import run
-from redpajama_data.shards import read_jsonl
-from redpajama_data.stages import outputs
-from slices.shared.fuzzy import JOB, FuzzySettings
+from redpajama_data.corpus.listing import root_shards
+from redpajama_data.engine.stages import outputs
+from redpajama_data.io import storage
+from redpajama_data.io.shards import read_jsonl
+from redpajama_data.whole_run import run_parts
+from slices.jobs.fuzzy import JOB, FuzzySettings
 
 MARGIN = 0.3  # an estimate this far below the threshold, 7 standard errors, rules a pair out without its true Jaccard
 
@@ -113,7 +113,9 @@ def measure(name: str, data: Path, folder: Path, *, threshold: float) -> Result:
     how = scheme(threshold=threshold, ngram=settings.ngram, permutations=settings.permutations)
     storage.write_bytes(settings.input[0], b"".join(msgspec.json.encode({"text": text}) + b"\n" for text in texts))
     root = str(folder / "root" / name)
-    (part,) = run([(JOB, settings)], RunConfig.model_validate({"root": root, "executor": "serial"}), quiet=True).slices
+    (part,) = run_parts(
+        [(JOB, settings)], RunConfig.model_validate({"root": root, "executor": "serial"}), quiet=True
+    ).slices
     cluster = list(range(len(texts)))
     for out in outputs(part.receipts["components"], "clusters"):
         for entry in read_jsonl(storage.join(root, out.path)):

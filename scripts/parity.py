@@ -22,8 +22,8 @@ from typing import Any
 
 from realdata import DEFAULT, NAMES, raw_files, run_on, use_models_of
 
-from redpajama_data.receipts import load_all
-from redpajama_data.shards import read_jsonl, read_stored
+from redpajama_data.engine.receipts import load_all
+from redpajama_data.io.shards import read_jsonl, read_stored
 
 SHOWN = 5  # differences kept of each kind: the first ones tell, and a broken slice would have thousands
 

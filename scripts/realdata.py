@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from redpajama_data.config import RunConfig, slice_settings
-from redpajama_data.run import RunReport, run
+from redpajama_data.whole_run import RunReport, run_parts
 from slices import NAMES, load
 
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -76,7 +76,7 @@ def run_on(
     part = load(name)
     config = RunConfig.model_validate({"root": str(root), "executor": executor, "workers": workers, "memory": memory})
     given = {"input": [os.fspath(path) for path in files], **settings_of(name, data), **(more or {})}
-    return run([(part, slice_settings(part.settings, name, config, given, None))], config, quiet=True)
+    return run_parts([(part, slice_settings(part.settings, name, config, given, None))], config, quiet=True)
 
 
 __all__ = ["DEFAULT", "NAMES", "raw_files", "run_on", "settings_of", "use_models_of"]

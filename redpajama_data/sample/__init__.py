@@ -15,7 +15,8 @@ from pathlib import Path
 
 import yaml
 
-from redpajama_data import storage
+from redpajama_data.errors import UsageError
+from redpajama_data.io import storage
 
 SETTINGS: dict[str, dict[str, object]] = {
     "common_crawl": {"shards": 2},  # of each dump: line dedup compares within one raw file
@@ -26,13 +27,16 @@ SETTINGS: dict[str, dict[str, object]] = {
 """What the sample's run sets beside its inputs; everything else is the published default. ``source_shards`` are the raw
 files of the true sources, so that the totals show a projection."""
 
-SHARED: dict[str, dict[str, object]] = {
+JOBS: dict[str, dict[str, object]] = {
     "exact": {"priority": ["wikipedia", "books"]},
     "fuzzy": {"priority": ["wikipedia", "books"]},
     "quality_score": {},
     "quality_filter": {"min": 0.05},
 }
-"""The stages over every slice that the sample's run ends with."""
+"""Jobs over every slice, for those who try a run with them; the sample's own configuration has none."""
+
+CONFIG = "rpj.yaml"
+_HEAD = "# rpj run --all --config"  # the first line of the sample's configuration begins so: its folder's mark
 
 SLICES = ("common_crawl", "c4", "github", "books", "arxiv", "wikipedia", "stackexchange")
 
@@ -41,7 +45,8 @@ def build(folder: Path, slices: Iterable[str] = SLICES) -> list[Path]:
     """Write the raw files of ``slices`` to ``folder/<slice>/`` and a run configuration to ``folder/rpj.yaml``.
 
     Returns the paths written, sorted. A file appears when it is whole; files of an earlier call are replaced.
-    Raises :class:`ValueError` for a name that is no slice.
+    Raises :class:`ValueError` for a name that is no slice, :class:`UsageError` before anything is written when a file
+    is there that no earlier call has written.
     """
     names = list(slices)
     for name in names:
@@ -55,21 +60,38 @@ def build(folder: Path, slices: Iterable[str] = SLICES) -> list[Path]:
             made = workshop / name
             made.mkdir()
             importlib.import_module(f"{__name__}.{name}").build(made)
-            for path in sorted(path for path in made.rglob("*") if path.is_file()):
-                target = folder / path.relative_to(workshop)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(path, target)
-                written.append(target)
+        paths = sorted(path for path in workshop.rglob("*") if path.is_file())
+        targets = [folder / path.relative_to(workshop) for path in paths]
+        _refuse_foreign(folder, targets)
+        for path, target in zip(paths, targets, strict=True):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, target)
+            written.append(target)
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
     written += write_config(folder)
     return sorted(written)
 
 
-def write_config(folder: Path) -> list[Path]:
+def _refuse_foreign(folder: Path, targets: Iterable[Path]) -> None:
+    if is_sample(folder):
+        return
+    for path in (folder / CONFIG, *targets):
+        if os.path.lexists(path):
+            raise UsageError(f"{path} is there, and the sample would write over it. Choose another folder.")
+
+
+def is_sample(folder: str | Path) -> bool:
+    """Whether :func:`build` wrote to that folder."""
+    config = Path(folder, CONFIG)
+    return config.is_file() and config.read_bytes().startswith(_HEAD.encode())
+
+
+def write_config(folder: Path, *, jobs: bool = False) -> list[Path]:
     """Write the run configuration of the sample to ``folder/rpj.yaml``; returns the paths written.
 
     Only slices whose raw files are there get an entry. The models of the crawl are the sample's own small ones.
+    ``jobs``: with :data:`JOBS` after the slices.
     """
     from redpajama_data.sample.common_crawl import model_paths
 
@@ -82,9 +104,11 @@ def write_config(folder: Path) -> list[Path]:
             "lm_dir": os.path.dirname(models["en.arpa.bin"]),
             "classifier": models["wikiref.bin"],
         }
-    shared = {name: dict(settings) for name, settings in SHARED.items()}
-    shared["quality_score"]["model"] = str(model_paths()["wikiref.bin"])
-    text = yaml.safe_dump({"slices": slices, "shared": shared}, sort_keys=False, allow_unicode=True)
-    path = folder / "rpj.yaml"
-    storage.write_bytes(str(path), f"# rpj run --all --config {path} --root out\n{text}".encode())
+    written: dict[str, object] = {"slices": slices}
+    if jobs:
+        scored = {**JOBS["quality_score"], "model": str(model_paths()["wikiref.bin"])}
+        written["jobs"] = {**JOBS, "quality_score": scored}
+    text = yaml.safe_dump(written, sort_keys=False, allow_unicode=True)
+    path = folder / CONFIG
+    storage.write_bytes(str(path), f"{_HEAD} {path} --root out\n{text}".encode())
     return [path]

@@ -22,7 +22,7 @@ PLANTED: tuple[Planted, ...] = (
     Planted("what follows a line WARC/1.0 inside a page is read as another record's header", 1, "conversion_record"),
     Planted("a payload digest where the length is looked for", 1, "positional_header"),
     Planted("the page before that line, which ends there", 1, ""),
-    Planted("gzip member with damaged bytes", 1, "malformed"),
+    Planted("gzip member with damaged bytes", 1, "broken_input"),
     Planted("page that is not UTF-8", 1, "malformed"),
     Planted("page of 299 chars without its title", 1, "min_length"),
     Planted("page of 300 chars without its title", 1, ""),

@@ -54,7 +54,7 @@ def plain_rows(chance: Chance, repos: list[Repository]) -> list[Row]:
 
 def copied_rows(chance: Chance, repos: list[Repository], rows: list[Row]) -> list[Row]:
     """Copies of ``rows`` as PLANTED lists them, at places after (or, where it says so, before) the original."""
-    made = []
+    copies = []
     chosen = chance.some([row for row in rows if SPAN < row.place < (SHARDS - 1) * SPAN], 27)
     for number, row in enumerate(chosen[:22]):
         next_shard = (row.place // SPAN + 1) * SPAN
@@ -63,13 +63,13 @@ def copied_rows(chance: Chance, repos: list[Repository], rows: list[Row]) -> lis
             chance.between(row.place + 1, next_shard - 1) if within else chance.between(next_shard, SHARDS * SPAN - 1)
         )
         name = row.path.rpartition("/")[2]
-        made.append(Row(place, chance.pick(repos), f"third_party/copy{number}/{name}", row.content))
+        copies.append(Row(place, chance.pick(repos), f"third_party/copy{number}/{name}", row.content))
     for number, row in enumerate(chosen[22:25]):
-        made.append(Row(chance.below(row.place), chance.pick(repos), f"doc/attic/{number}.txt", row.content))
+        copies.append(Row(chance.below(row.place), chance.pick(repos), f"doc/attic/{number}.txt", row.content))
     (gpl,) = repositories(chance, ["gpl-2.0"])
     for row in chosen[25:]:
-        made.append(Row(chance.below(row.place), gpl, row.path, row.content))
-    return made
+        copies.append(Row(chance.below(row.place), gpl, row.path, row.content))
+    return copies
 
 
 def build(folder: Path) -> None:

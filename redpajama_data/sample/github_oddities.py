@@ -78,7 +78,7 @@ def _cut(chance: Chance, length: int) -> str:
 
 def _dropped(chance: Chance) -> Iterator[tuple[str, str | None]]:
     """Path and content of the files that each rule after the licence drops."""
-    made = [program(chance, language).content for language in LANGUAGES]
+    contents = [program(chance, language).content for language in LANGUAGES]
     yield from ((path, None) for path in ("lib/core.py", "src/empty.go", "web/app.js"))
     for name in ("root.crt", "certs/client.crt", "test/expired.crt"):
         body = "\n".join(chance.digits(64, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef+/0123456789") for _ in range(9))
@@ -89,12 +89,12 @@ def _dropped(chance: Chance) -> Iterator[tuple[str, str | None]]:
     yield "tests/__init__.py", "# This file is left empty on purpose.\n\n# It marks a package.\n"
     yield "schema/todo.sql", "-- Tables will follow.\n--\n-- See the notes of the last meeting.\n"
     yield "src/dummy.c", _block(chance, "dummy").rstrip("\n")
-    yield from zip(_WRONG_PATHS, made, strict=False)
+    yield from zip(_WRONG_PATHS, contents, strict=False)
     minified = ";".join(f"var {chance.digits(3, 'abcdefgh')}=function(a,b){{return a+b*{at}}}" for at in range(60))
     yield "dist/bundle.min.js", minified
     yield "dist/style.css", "".join(f".c{at}{{margin:{at}px;color:teal}}" for at in range(70)) + "\n"
     yield "docs/generated.html", "<table>\n" + "<tr><td>station</td><td>harbour</td></tr>" * 40 + "\n</table>\n"
-    yield "docs/one-too-many.md", made[19] + "\n" + _cut(chance, 1001) + "\n"
+    yield "docs/one-too-many.md", contents[19] + "\n" + _cut(chance, 1001) + "\n"
     for name in ("docs/unwrapped.md", "docs/essay.tex"):
         yield name, "".join(_cut(chance, 100) + "\n" for _ in range(12))
     yield "docs/table.md", "| a | b |\n" + "+-------+-------+\n|       |       |\n" * 30
@@ -109,33 +109,34 @@ def _dropped(chance: Chance) -> Iterator[tuple[str, str | None]]:
 def _kept(chance: Chance) -> Iterator[tuple[str, str]]:
     """Path and content of odd files that no rule drops."""
     for number, name in enumerate(("C", "Java", "JavaScript", "CSS", "Go", "C++") * 2):
-        made = program(chance, BY_NAME[name])
-        yield f"lib{number}/{made.path}", _block(chance, name.lower()) + made.content
-    made = program(chance, BY_NAME["Rust"])
-    yield "src/second_block.rs", f"/* Tables for the {made.path} */\n\n{_block(chance, 'second')}{made.content}"
+        source = program(chance, BY_NAME[name])
+        yield f"lib{number}/{source.path}", _block(chance, name.lower()) + source.content
+    source = program(chance, BY_NAME["Rust"])
+    yield "src/second_block.rs", f"/* Tables for the {source.path} */\n\n{_block(chance, 'second')}{source.content}"
     commented = [language for language in LANGUAGES if language.comment]
     for number in range(10):
         language = commented[number]
-        made = program(chance, language)
+        source = program(chance, language)
         shebang = "#!/bin/bash\n" if language.name == "Shell" else ""
         head = "\n".join(f"{language.comment} {line}" for line in _NOTICE).format(year=2001 + number, name="orchard")
-        yield f"vendor{number}/{made.path}", f"{shebang}{head}\n\n{made.content}"
-    made = program(chance, BY_NAME["Python"])
+        yield f"vendor{number}/{source.path}", f"{shebang}{head}\n\n{source.content}"
+    source = program(chance, BY_NAME["Python"])
     for year in (2011, 2012):
-        yield f"release{year}/{made.path}", f"# Copyright {year} The orchard authors.\n\n{made.content}"
+        yield f"release{year}/{source.path}", f"# Copyright {year} The orchard authors.\n\n{source.content}"
     for name in ("C#", "SQL", "PHP", "HTML"):
-        made = program(chance, BY_NAME[name])
-        yield "windows/" + made.path, made.content.replace("\n", "\r\n")
+        source = program(chance, BY_NAME[name])
+        yield "windows/" + source.path, source.content.replace("\n", "\r\n")
     for name, phrase in _SCRIPTS:
-        made = program(chance, BY_NAME[name])
-        yield "i18n/" + made.path, f"{made.content}\n{phrase}\n"
-    made = program(chance, BY_NAME["Markdown"])
-    yield "docs/tokens.md", made.content + "\nDocuments are divided by the mark `<|endoftext|>`, which is one token.\n"
+        source = program(chance, BY_NAME[name])
+        yield "i18n/" + source.path, f"{source.content}\n{phrase}\n"
+    source = program(chance, BY_NAME["Markdown"])
+    mark = "\nDocuments are divided by the mark `<|endoftext|>`, which is one token.\n"
+    yield "docs/tokens.md", source.content + mark
     for name in ("Scala", "Lua"):
-        made = program(chance, BY_NAME[name])
-        yield "wide/" + made.path, made.content.replace("= ", "=" + " " * 600, 1)
-    made = program(chance, BY_NAME["Markdown"])
-    yield "docs/just-fits.md", made.content + "\n" + _cut(chance, 1000) + "\n"
+        source = program(chance, BY_NAME[name])
+        yield "wide/" + source.path, source.content.replace("= ", "=" + " " * 600, 1)
+    source = program(chance, BY_NAME["Markdown"])
+    yield "docs/just-fits.md", source.content + "\n" + _cut(chance, 1000) + "\n"
     yield "docs/hundred.md", "".join(_cut(chance, 99) + "\n" for _ in range(12))
     yield "docs/quarter.md", ("correspondence" + "=" * 41 + "\n") * 12
 

@@ -15,7 +15,8 @@ from redpajama_data.sample.planted import Planted
 from redpajama_data.sample.stackexchange_posts import SITES, other_file, posts_xml
 
 PLANTED: tuple[Planted, ...] = (
-    Planted("row broken by a raw line end inside an attribute: two lines, neither is a row", 2, "malformed"),
+    Planted("tag wiki with a raw line end inside an attribute: one row, without a title", 1, "no_title"),
+    Planted("row with a raw control character", 1, "malformed"),
     Planted("row with an unescaped <", 1, "malformed"),
     Planted("posts of type 4 and 5 (tag wikis) without a title", 4, "no_title"),
     Planted("answers whose question is not there", 3, "orphan_answer"),

@@ -178,8 +178,9 @@ def posts_xml(site: str) -> bytes:
         rows[at], rows[at + 1] = rows[at + 1], rows[at]
     lines = [row_line(row) for row in rows]
     if site == ODD_SITE:
-        broken = row_line({"Id": "700001", "PostTypeId": "1", "Body": "<p>Half a row</p>", "Title": "Broken"})
+        broken = row_line({"Id": "700001", "PostTypeId": "5", "Body": "<p>Half a row</p>"})
         lines.insert(30, broken.replace("Half ", "Half\r\n"))
+        lines.insert(31, '  <row Id="700003" PostTypeId="1" Body="a \x1f b" Title="Control character" />')
         lines.insert(50, '  <row Id="700002" PostTypeId="1" Body="a < b" Title="Unescaped" />')
     return _file("posts", lines)
 

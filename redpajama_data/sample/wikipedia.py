@@ -112,14 +112,14 @@ def pages(language: str) -> Iterator[tuple[int, Page]]:
     """All pages of a language with their ids, in order: ordinary articles with the odd pages between them."""
     chance = Chance(f"wiki {language}")
     write = english_article if language == "en" else german_article
-    made = [Page(*write(chance)) for _ in range(44 if language == "en" else 26)]
+    written = [Page(*write(chance)) for _ in range(44 if language == "en" else 26)]
     for odd in odd_english() if language == "en" else odd_german():
-        made.insert(chance.between(1, len(made)), Page(*odd))
+        written.insert(chance.between(1, len(written)), Page(*odd))
     if language == "en":
-        made += [Page(f"Shared page {number}", PAGES[number]) for number in range(2)]
+        written += [Page(f"Shared page {number}", PAGES[number]) for number in range(2)]
     number = 10
     taken: set[str] = set()
-    for page in made:
+    for page in written:
         number += chance.between(1, 9)
         title = page.title if page.title not in taken else f"{page.title} ({number})"
         taken.add(title)

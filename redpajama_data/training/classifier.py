@@ -16,7 +16,7 @@ from itertools import islice
 from typing import IO, Any
 
 from redpajama_data.errors import MissingModel, UsageError
-from redpajama_data.storage import TMP_MARK, is_remote, local
+from redpajama_data.io.storage import TMP_MARK, is_remote, local
 from redpajama_data.training.classifier_report import CC, LABEL, WIKI, ClassifierReport, Example, examine
 from redpajama_data.training.texts import publish, read_texts
 

@@ -22,7 +22,7 @@ from itertools import islice
 from typing import IO, Literal
 
 from redpajama_data.errors import MissingModel, RpjError, UsageError
-from redpajama_data.storage import TMP_MARK, is_remote, join, local
+from redpajama_data.io.storage import TMP_MARK, is_remote, join, local
 from redpajama_data.training.texts import publish, read_texts
 
 DOCUMENTS = 1_000_000  # CCNet: the first million documents
@@ -56,15 +56,15 @@ def kenlm_tool(name: str, folder: str | None = None) -> str:
     Raises :class:`MissingModel` saying how to build it.
     """
     beside = os.path.dirname(sys.executable)
-    found = shutil.which(name, path=folder) if folder else shutil.which(name, path=beside) or shutil.which(name)
-    if found is None:
+    tool = shutil.which(name, path=folder) if folder else shutil.which(name, path=beside) or shutil.which(name)
+    if tool is None:
         place = f"in {folder}" if folder else f"on PATH or in {beside}"
         raise MissingModel(
             f"{name} not found {place}. It is part of KenLM and no package ships it: build it with "
             "scripts/build_kenlm.sh (90 s; it says what it needs), then run again, "
             "or name the folder that holds it with --kenlm-bin."
         )
-    return found
+    return tool
 
 
 def train_lm(

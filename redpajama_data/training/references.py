@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from redpajama_data.errors import BrokenInput
-from redpajama_data.storage import whole_file
-from redpajama_data.streams import TooLong, iter_lines
+from redpajama_data.io.lines import TooLong, iter_lines
+from redpajama_data.io.storage import whole_file
 
 MAX_LINE = 64 << 20  # bytes; MediaWiki stores at most 2 MB a page, 10 MB when every character is escaped
 _OPENED, _CLOSED = "&lt;ref&gt", "&lt;/ref&gt;"

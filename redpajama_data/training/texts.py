@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from redpajama_data.errors import BrokenInput
-from redpajama_data.shards import read_jsonl
-from redpajama_data.storage import whole_file
-from redpajama_data.streams import TooLong, iter_lines
+from redpajama_data.io.lines import TooLong, iter_lines
+from redpajama_data.io.shards import read_jsonl
+from redpajama_data.io.storage import whole_file
 
 MAX_LINE = 64 << 20  # bytes; a longer line of a text file is no document but a damaged file
 _TEXT_KEYS = ("text", "raw_content")  # what rpj publishes, and what CCNet writes
