@@ -21,13 +21,35 @@ def foreign_package() -> str | None:
 
 
 def main() -> None:
-    """Check that the program's packages are its own, then run the command line."""
+    """Check that the program's packages are its own, then run the command line.
+
+    Standard output that could not be written is a line on standard error at the end, when all work is done.
+    """
     name = foreign_package()
     if name is not None:
         sys.exit(f"rpj: another package called {name!r} hides rpj's own. Install rpj in an environment of its own.")
-    from redpajama_data.cli import cli
+    from redpajama_data.io import terminal
 
-    cli()
+    printed = terminal.Output()
+    terminal.catch_signals()
+    try:
+        from redpajama_data.cli.main import cli
+
+        cli()
+    except terminal.Stopped as stop:  # before or after the command itself
+        print(f"rpj: {stop}", file=sys.stderr)
+        status: int | str | None = stop.exit_code
+    except SystemExit as end:
+        status = end.code
+    problem = printed.problem()
+    if problem is not None:
+        print(
+            f"rpj: standard output could not be written ({problem}). The work itself is done; the same command says "
+            "again what it did.",
+            file=sys.stderr,
+        )
+        status = status or terminal.UNWRITABLE
+    sys.exit(status)
 
 
 if __name__ == "__main__":

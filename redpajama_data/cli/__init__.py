@@ -1,0 +1,1 @@
+"""The commands of ``rpj``, a module for each family of them."""

@@ -1,0 +1,43 @@
+"""What the card of a release says of each slice: what it is, its terms, its settings, the repairs of its recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from redpajama_data.download.plan import Licence
+from redpajama_data.engine.slice_run import ORDER
+from redpajama_data.engine.stages import Slice
+from redpajama_data.release.description import Facts
+from slices import load
+from slices.jobs import NAMES as JOBS
+from slices.jobs import load as load_job
+from slices.repairs import repairs_of
+from slices.sources import arxiv, books, c4, common_crawl, github, stackexchange, wikipedia
+
+TERMS: Mapping[str, tuple[Licence, ...]] = {
+    "common_crawl": (common_crawl.LICENCE,),
+    "c4": tuple(c4.LICENCES),
+    "github": (github.LICENCE,),
+    "books": (books.APACHE, books.GUTENBERG),
+    "arxiv": (arxiv.LICENCE,),
+    "wikipedia": (wikipedia.LICENCE,),
+    "stackexchange": (stackexchange.LICENCE,),
+}
+
+
+def facts() -> dict[str, Facts]:
+    """The facts of every slice, in the published order, and of every job."""
+    return {**{name: _facts(load(name)) for name in ORDER}, **{name: _facts(load_job(name)) for name in JOBS}}
+
+
+def _facts(part: Slice) -> Facts:
+    return Facts(
+        summary=part.summary,
+        terms=[(licence.name, licence.address, licence.text) for licence in TERMS.get(part.name, ())],
+        settings={
+            name: (field.description or "", field.get_default(call_default_factory=True))
+            for name, field in part.settings.model_fields.items()
+        },
+        repairs=[(repair.name, repair.wrong) for repair in repairs_of(part.name)],
+        is_slice=part.kind == "slice",
+    )
