@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from redpajama_data.fingerprint import ModelFile
+from redpajama_data.io import lease, retries
+from redpajama_data.models.model_file import ModelFile
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -37,6 +38,14 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again is tried at once."""
+    for name in ("WAIT_FIRST", "WAIT_MOST", "WAIT_JITTER"):
+        monkeypatch.setattr(retries, name, 0)
+    monkeypatch.setattr(lease, "SETTLE", 0)
 
 
 @pytest.fixture(scope="session")
@@ -74,9 +83,22 @@ def neox() -> str:
     if path.exists():
         return str(path)
     from redpajama_data.errors import MissingModel
-    from redpajama_data.models import resolve
+    from redpajama_data.models.registry import resolve
 
     try:
         return resolve("gpt-neox-20b").path
     except MissingModel as error:
         pytest.skip(str(error))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many tests found no real input: a run without it has shown less."""
+    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", ())]
+    missing = sum("not there" in reason for reason in skipped)
+    if missing:
+        terminalreporter.write_line(
+            f"{missing} tests were skipped: real input is not there. They hold the slices against what the published "
+            f"scripts made of it; put it into {SHARED}, then run again.",
+            yellow=True,
+            bold=True,
+        )

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from redpajama_data.config import SliceSettings
 from redpajama_data.document import Document, Drop, Rejected
+from redpajama_data.engine.stages import RunSettings, Slice, Stage
+from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.errors import BrokenInput, StorageError
-from redpajama_data.pipeline import clean_stage, dedup_stage, publish_stored_stage
-from redpajama_data.stages import RunSettings, Slice, Stage
-from redpajama_data.streams import iter_lines
-from redpajama_data.tasks import TaskContext
+from redpajama_data.io.lines import iter_lines
+from redpajama_data.pipeline.stages import clean_stage, dedup_stage, publish_stored_stage
 
 
 class ToySettings(SliceSettings):
@@ -78,6 +78,10 @@ def stages(settings: ToySettings, run: RunSettings) -> list[Stage]:
             run=run,
         ),
     ]
+
+
+def nothing(context: TaskContext) -> None:
+    """A task that is done at once."""
 
 
 def block(context: TaskContext, *, pid_to: str, wait_on: str) -> None:

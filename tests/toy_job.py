@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from redpajama_data.config import SliceSettings
-from redpajama_data.corpus import Record, pass_stage, with_meta
+from redpajama_data.corpus.listing import Record, pass_stage, with_meta
 from redpajama_data.document import Drop
-from redpajama_data.stages import RunSettings, Slice, Stage
+from redpajama_data.engine.stages import Job, RunSettings, Stage
 
 
 class ToyJobSettings(SliceSettings):
@@ -33,4 +33,4 @@ def stages(settings: ToyJobSettings, run: RunSettings) -> list[Stage]:
     return [pass_stage("keep", step=partial(min_length, limit=settings.min_length), run=run)]
 
 
-JOB = Slice("toy_job", "for tests", 1, (), ToyJobSettings, stages, kind="corpus")
+JOB = Job("toy_job", "for tests", 1, (), ToyJobSettings, stages)
