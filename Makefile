@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 SAMPLE := build/sample
 
-.PHONY: sample test lint bench clean
+.PHONY: sample tour loads readers test sanitize lint soak bench clean
 
 # A stamp an environment: installing again only when the project's metadata or its compiled part changed.
-.venv/.installed: pyproject.toml scripts/hatch_build.py $(wildcard filters/_*.c)
+.venv/.installed: pyproject.toml scripts/hatch_build.py $(wildcard filters/_*.c filters/_*.h)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable .
@@ -16,22 +16,64 @@ SAMPLE := build/sample
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
-# The main job, then every command that works on its shards, on the same small input.
+# The main job on the embedded sample. Exit status 3: the sample plants files that break off.
 sample: .venv/.installed
 	rm -rf $(SAMPLE)
 	$(BIN)/rpj sample $(SAMPLE)
-	$(BIN)/rpj run --all --config $(SAMPLE)/rpj.yaml --root build/sample-run; test $$? -eq 0 -o $$? -eq 3
+	$(BIN)/rpj run --all --config $(SAMPLE)/rpj.yaml --root build/sample-run --quiet; test $$? -eq 0 -o $$? -eq 3
+	@echo
+	@echo "Try next:"
+	@echo "  $(BIN)/rpj explain build/sample-run '$(SAMPLE)/github/github_000000000000.gz#57'   # what became of one record"
+	@echo "  ls build/sample-run build/sample-run/github                                        # the published shards"
+	@echo "  $(BIN)/rpj count-tokens build/sample-run                                           # rule by rule, slice by slice"
+
+# Every other command, on what the sample gave.
+tour: sample .venv/.installed-test
+	$(BIN)/rpj status build/sample-run; test $$? -eq 0 -o $$? -eq 3
+	$(BIN)/rpj explain build/sample-run '$(SAMPLE)/github/github_000000000000.gz#57'
 	$(BIN)/rpj verify build/sample-run --against build/sample-run/manifest.json
 	$(BIN)/rpj count-tokens build/sample-run --against redpajama-1t
 	$(BIN)/rpj overlap build/sample-run --quiet
+	$(BIN)/rpj tokenize build/sample-run --mixture configs/mixture-llama.yaml --tokens 100000 --root build/sample-jobs --quiet
 	$(BIN)/rpj dedup exact build/sample-run --by line --root build/sample-jobs --quiet
 	$(BIN)/rpj dedup fuzzy build/sample-run --audit --root build/sample-jobs --quiet
 	$(BIN)/rpj quality score build/sample-run/c4 --model redpajama_data/sample/models/wikiref.bin --root build/sample-jobs --quiet
 	$(BIN)/rpj quality filter build/sample-jobs/quality_score --min 0.25 --root build/sample-jobs --quiet
 	$(BIN)/rpj signals build/sample-run/c4 --out build/sample-jobs --quiet
 	$(BIN)/rpj filter build/sample-run --where 'rps_doc_word_count >= 50 and text_length < 1e5' --root build/sample-jobs --quiet
+	rm -rf build/sample-again
 	$(BIN)/rpj run --slice c4 --input $(SAMPLE)/c4 --root build/sample-again --quiet
 	$(BIN)/rpj diff build/sample-again build/sample-run; test $$? -eq 1
+	rm -rf build/release
+	$(BIN)/rpj release build/sample-run --to build/release/all --quiet
+	$(BIN)/rpj release build/sample-run --to build/release/lines --format jsonl --quiet
+	$(BIN)/rpj release build/sample-run --to build/release/sample --sample 100K --quiet
+	$(BIN)/rpj verify build/release/sample
+	$(BIN)/rpj find build/sample-run --text 'local Jury = {}'
+	$(BIN)/rpj forget build/sample-again --url-host news.libellous-press.example --reason tour
+	$(BIN)/rpj verify build/sample-again
+	$(BIN)/rpj find build/sample-again --url-host news.libellous-press.example; test $$? -eq 1
+	$(BIN)/rpj help format > /dev/null
+	# From addresses to totals: every source in miniature on loopback, download --all, run --all, count-tokens. No network.
+	$(BIN)/python -m tests.download.offline build/tour-download
+	@echo
+	@echo "tour: download, run, status, explain, verify, count-tokens, overlap, tokenize, dedup, quality, signals, filter, diff, release, find, forget, help: all passed"
+
+# What the sample gave, read with other libraries, in an environment of their own: 650 MB that no test needs.
+READERS := build/readers
+$(READERS)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(READERS)
+	$(READERS)/bin/python -m pip install --quiet --upgrade pip
+	$(READERS)/bin/python -m pip install --quiet --group readers
+	touch $@
+
+readers: sample $(READERS)/.installed
+	$(READERS)/bin/python scripts/read_root.py build/sample-run
+
+# A release of what the sample gave, loaded offline by datasets (newest, 4.0.0), DuckDB, polars, pandas, pyarrow, mlcroissant.
+loads: tour
+	$(BIN)/python scripts/release_loads.py build/release/all --jsonl build/release/lines
+	$(BIN)/python scripts/release_loads.py build/release/sample
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .
@@ -40,6 +82,23 @@ lint: .venv/.installed-test
 
 test: lint
 	$(BIN)/pytest
+
+# Random faults of the machine, random damage of raw files, random failures of hosts; SOAK=long takes hours.
+SOAK ?= short
+SOAK_short := --faults 40 --minutes 4
+SOAK_long := --faults 1000
+SOAK_READERS_short := --files 10000 --minutes 2
+SOAK_READERS_long := --files 100000
+SOAK_DOWNLOADS_short := --schedules 150 --commands 1 --minutes 1
+SOAK_DOWNLOADS_long := --schedules 1000 --commands 40
+soak: .venv/.installed-test
+	$(BIN)/python scripts/soak/downloads.py $(SOAK_DOWNLOADS_$(SOAK))
+	$(BIN)/python scripts/soak/readers.py $(SOAK_READERS_$(SOAK))
+	$(BIN)/python scripts/soak/soak.py $(SOAK_$(SOAK))
+
+# The kernels under AddressSanitizer and UBSan: their tests, then a minute of generated texts and models.
+sanitize: .venv/.installed-test
+	$(BIN)/python scripts/sanitize.py
 
 bench: .venv/.installed-test
 	$(BIN)/python scripts/bench.py
