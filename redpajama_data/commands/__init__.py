@@ -1,1 +1,0 @@
-"""The commands of ``rpj``, a module for each family of them."""
