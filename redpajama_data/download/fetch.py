@@ -95,7 +95,10 @@ class _Run:
             self._tick()
             tasks = [asyncio.ensure_future(self._some(files)) for _ in range(AT_ONCE)]
             try:
-                await asyncio.gather(*tasks)
+                # Not gather: when it is cancelled it gives up at the first of its tasks that ends, not at the last.
+                ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+                for task in ended:
+                    task.result()
             finally:
                 self._ticker.cancel()
                 for task in tasks:

@@ -12,7 +12,7 @@ import datetime
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from redpajama_data.download import content, walks
 from redpajama_data.download.addresses import host_of
@@ -189,13 +189,16 @@ class Transfer:
                 if self._limits.hours.closed_for():
                     raise _OutOfHours
         finally:
+            cancelled = False
             if pending is not None:
-                await asyncio.wait([pending])
+                cancelled = await _ended(pending)
                 pending.result()
             if filled:
                 self._write(piece[:filled], kind)
             if not part.is_whole:
                 part.keep()
+            if cancelled:
+                raise asyncio.CancelledError
 
     def _write(self, piece: memoryview, kind: str) -> None:
         if not self._part.size:
@@ -220,9 +223,21 @@ async def _in_thread(call: Callable[..., Result], *arguments: object) -> Result:
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        await asyncio.wait([work])
+        await _ended(work)
         work.exception()  # looked at: what it failed with does not matter any more
         raise
+
+
+async def _ended(work: asyncio.Future[Any]) -> bool:
+    """Wait until a thread's ``work`` has ended, however often the task that waits is cancelled meanwhile; True when it
+    was. Else the file would be closed under the thread, and a part whose bytes are not noted yet be removed."""
+    cancelled = False
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            cancelled = True
+    return cancelled
 
 
 def check_whole(wanted: Wanted, path: str, size: int, digests: content.Digests) -> str:
