@@ -13,7 +13,7 @@ Source: RedPajama-Data-1T, cc_net (dedup).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -108,12 +108,29 @@ def _contains(table: Hashes, hashes: Hashes) -> npt.NDArray[np.bool_]:
     return found
 
 
+def by_first_shard(shards: Iterable[Hashes], duplicated: Hashes) -> Iterator[tuple[Hashes, Hashes]]:
+    """For each shard, in order, two sorted sets of its duplicated lines: those that an earlier shard has too, and those
+    that it is the first to have. All that :func:`keep_first_lines` needs to clean it."""
+    seen = np.zeros(len(duplicated), dtype=np.bool_)
+    for lines in shards:
+        own = lines_of(lines, duplicated)
+        places = np.searchsorted(duplicated, own)
+        earlier = seen[places]
+        seen[places] = True
+        yield own[earlier], own[~earlier]
+
+
 def clean_lines(text: str, hashes: Hashes, duplicated: Hashes) -> tuple[str, list[int]]:
     """``text`` without its lines in ``duplicated`` and repeats of the others; the 0-based numbers of the lines left.
 
     Every occurrence of a duplicated line goes, in every document, the first included (as published).
     """
-    left = np.flatnonzero(~_contains(duplicated, hashes))
+    return _with_lines(text, hashes, ~_contains(duplicated, hashes))
+
+
+def _with_lines(text: str, hashes: Hashes, stay: npt.NDArray[np.bool_]) -> tuple[str, list[int]]:
+    """The lines of ``text`` that ``stay``, without repeats, and their numbers."""
+    left = np.flatnonzero(stay)
     _, first = np.unique(hashes[left], return_index=True)
     ids: list[int] = left[np.sort(first)].tolist()
     if len(ids) == len(hashes):
@@ -128,10 +145,30 @@ def remove_duplicated_lines(doc: Document, *, duplicated: Hashes) -> Document | 
     ``nlines`` and ``length`` in meta become those of the new text, the old ones move to ``original_nlines`` and
     ``original_length``. The old length is in bytes and has the title in it, the new one is in characters (published).
     """
-    text, ids = clean_lines(doc.text, line_hashes(doc.text), duplicated)
+    return _cleaned(doc, "remove_duplicated_lines", *clean_lines(doc.text, line_hashes(doc.text), duplicated))
+
+
+def keep_first_lines(doc: Document, *, earlier: Hashes, here: Hashes, seen: npt.NDArray[np.bool_]) -> Document | Drop:
+    """As :func:`remove_duplicated_lines`, but of a repeated line the first occurrence stays: the repair.
+
+    ``earlier`` are lines that a shard before has, ``here`` those of which this shard has the first, both sorted;
+    ``seen`` says which of these a document had, and is kept up to date: the documents of a shard must come in order.
+    What becomes of the document with the first occurrence plays no part: if its language drops it, the line is gone.
+    """
+    hashes = line_hashes(doc.text)
+    found = _contains(here, hashes)
+    places = np.searchsorted(here, hashes[found])
+    gone = _contains(earlier, hashes)
+    gone[found] |= seen[places]
+    seen[places] = True
+    return _cleaned(doc, "keep_first_lines", *_with_lines(doc.text, hashes, ~gone))
+
+
+def _cleaned(doc: Document, rule: str, text: str, ids: list[int]) -> Document | Drop:
+    """The document with the text and numbers of the lines left; dropped by ``rule`` when there are none."""
     meta = doc.meta
     if not ids:
-        return Drop("remove_duplicated_lines", 0, 1)
+        return Drop(rule, 0, 1)
     meta["original_nlines"], meta["original_length"] = meta["nlines"], meta["length"]
     meta["nlines"], meta["length"] = len(ids), len(text)
     meta["line_ids"] = ids

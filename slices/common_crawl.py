@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -49,7 +49,9 @@ class CommonCrawlSettings(SliceSettings):
     repairs: Annotated[Names, chosen_from("common_crawl")] = Field((), description=SETTING)
     languages: Annotated[Names, AfterValidator(_language_codes)] = Field(("en",), description="languages to keep")
     shards: int = Field(5000, gt=0, description="CCNet shards of a dump: lines are compared within a shard")
-    hash_in_mem: int = Field(1, gt=0, description="consecutive shards whose lines are compared with each other")
+    hash_in_mem: Annotated[int, Field(gt=0)] | Literal["all"] = Field(
+        1, description="consecutive shards whose lines are compared with each other, or all of a dump"
+    )
     min_length: int = Field(300, description="shortest page without its title, characters")
     min_language_score: float = Field(0.5, description="fastText's score of the language, rounded to 2 decimals")
     min_wiki_prob: float = Field(0.25, description="probability of a page that Wikipedia refers to")
@@ -139,10 +141,14 @@ def stages(settings: CommonCrawlSettings, run: RunSettings) -> list[Stage]:
         published_meta,
     ]
     layout = {"shards": settings.shards, "min_length": settings.min_length}
+    whole_dump = settings.hash_in_mem == "all" or "lines_of_dump" in fixed
+    groups: dict[str, Any] = {"hash_in_mem": None if whole_dump else settings.hash_in_mem}
+    if "keep_first_lines" in fixed:
+        groups["first_stays"] = True
     return [
         lines_stage(**layout, run=run),
-        line_groups_stage(hash_in_mem=settings.hash_in_mem),
-        mine_stage(**layout, hash_in_mem=settings.hash_in_mem, steps=mine, keep_tail=settings.keep_tail),
+        line_groups_stage(**groups),
+        mine_stage(**layout, **groups, steps=mine, keep_tail=settings.keep_tail),
         *document_dedup_stages(per_file=settings.shards_per_file, each_record="kept_records" in fixed),
         publish_stage(per_file=settings.shards_per_file, steps=references, run=run),
     ]

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from filters import ccnet
-from filters.ccnet_lines import Hashes, LineSets, duplicated_lines, line_hashes, line_sets, lines_of
+from filters import ccnet, ccnet_lines
+from filters.ccnet_lines import Hashes, LineSets, by_first_shard, duplicated_lines, line_sets, lines_of
 from redpajama_data.dedup import partitions
 from redpajama_data.dedup.buckets import BucketFile, BucketWriter, RowWriter
 from redpajama_data.dedup.external_sort import SortedRows
@@ -91,7 +92,7 @@ def lines_work(
     with context.file("lines", "lines") as out, context.file("repeated", "repeated") as again:
         writers = BucketWriter(out, BUCKETS, 1), BucketWriter(again, BUCKETS, 1)  # flushed by part
         counts = [0, 0]
-        for part in _parts((line_hashes(doc.text) for doc in _counted(receipt, pages)), LINES_A_PART):
+        for part in _parts((ccnet_lines.line_hashes(doc.text) for doc in _counted(receipt, pages)), LINES_A_PART):
             for i, hashes in enumerate(part):
                 writers[i].add_rows(bucket_of(hashes), hashes)
                 counts[i] += len(hashes)
@@ -131,8 +132,9 @@ def _until(first: Hashes, documents: Iterator[Hashes], lines: int) -> Iterator[H
 # ---------------------------------------------------------------------------------------------- line_groups
 
 
-def line_groups_stage(*, hash_in_mem: int) -> Stage:
+def line_groups_stage(*, hash_in_mem: int | None, first_stays: bool = False) -> Stage:
     """One task for each group of ``hash_in_mem`` shards of a dump and range of hashes: :func:`line_groups_work`."""
+    more: dict[str, Any] = {"first_stays": True} if first_stays else {}
 
     def plan_tasks(given: StageInput) -> list[Planned]:
         planned: list[Planned] = []
@@ -147,6 +149,7 @@ def line_groups_stage(*, hash_in_mem: int) -> Stage:
                     files=[[out.path for out in pair] for pair in files],
                     rows=rows,
                     buckets=(first, end),
+                    **more,
                 )
                 name = task_name(len(planned), _MANY, f"{dump}_{group:04d}-{first:04d}-{end:04d}")
                 planned.append(Planned(name, work, [out for pair in files for out in pair]))
@@ -155,11 +158,13 @@ def line_groups_stage(*, hash_in_mem: int) -> Stage:
     return Stage("line_groups", plan_tasks, ("lines",))
 
 
-def shard_groups(receipts: Iterable[Receipt], hash_in_mem: int) -> dict[tuple[str, int], list[Receipt]]:
-    """The receipts of the shards of each group, both in order. Groups are of consecutive shards, within a dump."""
+def shard_groups(receipts: Iterable[Receipt], hash_in_mem: int | None) -> dict[tuple[str, int], list[Receipt]]:
+    """The receipts of the shards of each group, both in order. Groups are of consecutive shards, within a dump; None:
+    of all its shards."""
     groups: dict[tuple[str, int], list[Receipt]] = {}
     for receipt in receipts:
-        groups.setdefault((receipt.notes["dump"], receipt.notes["shard"] // hash_in_mem), []).append(receipt)
+        group = 0 if hash_in_mem is None else receipt.notes["shard"] // hash_in_mem
+        groups.setdefault((receipt.notes["dump"], group), []).append(receipt)
     return groups
 
 
@@ -171,19 +176,22 @@ def line_groups_work(
     files: Sequence[Sequence[str]],
     rows: int,
     buckets: tuple[int, int],
+    first_stays: bool = False,
 ) -> None:
     """Find the lines of one range that two documents of the group have, write for each shard those it has itself.
 
     ``files``: for each shard of the group its files of different and of repeated lines; ``rows`` is how many lines the
-    former have in all. One bucket a shard is written, its hashes sorted, in the same way whatever the memory.
+    former have in all. One bucket a shard is written, its hashes sorted, in the same way whatever the memory. With
+    ``first_stays`` it is two: lines that an earlier shard of the group has too, and those of which this has the first.
     """
+    find = _by_first_shard_in if first_stays else _duplicated_in
     taken = passes(rows, buckets, row_bytes=_GROUP_BYTES, memory=context.memory)
     if len(taken) > 1:  # then a quarter of the memory puts the lines of all passes into the order of shards
         taken = passes(rows, buckets, row_bytes=_GROUP_BYTES, memory=context.memory // 2)
     with context.file("duplicated", "duplicated") as out, SortedRows(2, context.memory // 4) as waiting:
-        writer = RowWriter(out, len(files), partitions.ROWS_A_FLUSH)
+        writer = RowWriter(out, (2 if first_stays else 1) * len(files), partitions.ROWS_A_FLUSH)
         for part in taken:
-            for n, hashes in _duplicated_in(context, files, part):
+            for n, hashes in find(context, files, part):
                 numbers = np.full(len(hashes), n, "<u8")
                 if len(taken) == 1:
                     writer.add(numbers, hashes)
@@ -198,15 +206,34 @@ def line_groups_work(
 
 def _duplicated_in(context: TaskContext, files: Sequence[Sequence[str]], part: Pass) -> Iterator[tuple[int, Hashes]]:
     """The lines of one pass that two documents of the group have: for each shard those it has itself, sorted."""
+    shards, duplicated = _lines_in(context, files, part)
+    for n, shard in enumerate(shards):
+        yield n, _own(shard, duplicated)
+
+
+def _by_first_shard_in(
+    context: TaskContext, files: Sequence[Sequence[str]], part: Pass
+) -> Iterator[tuple[int, Hashes]]:
+    """As :func:`_duplicated_in`, for each shard under two numbers: :func:`filters.ccnet_lines.by_first_shard`."""
+    shards, duplicated = _lines_in(context, files, part)
+    for n, (earlier, here) in enumerate(by_first_shard((_own(shard, duplicated) for shard in shards), duplicated)):
+        yield 2 * n, earlier
+        yield 2 * n + 1, here
+
+
+def _lines_in(context: TaskContext, files: Sequence[Sequence[str]], part: Pass) -> tuple[list[list[Hashes]], Hashes]:
+    """The lines of one pass: those of each shard, and those that two documents of the group have."""
     none = np.empty(0, dtype="<u8")
     shards = [_read_hashes(context, lines, part) for lines, _ in files]
     parts = [LineSets(hashes, none) for shard in shards for hashes in shard]
     parts += [LineSets(none, hashes) for _, again in files for hashes in _read_hashes(context, again, part)]
-    duplicated = duplicated_lines(parts)
-    del parts
-    for n, shard in enumerate(shards):
-        own = [lines_of(hashes, duplicated) for hashes in shard]
-        yield n, np.unique(np.concatenate(own)) if len(own) > 1 else own[0] if own else none
+    return shards, duplicated_lines(parts)
+
+
+def _own(shard: Sequence[Hashes], duplicated: Hashes) -> Hashes:
+    """Those of ``duplicated`` that a shard has, sorted."""
+    own = [lines_of(hashes, duplicated) for hashes in shard]
+    return np.unique(np.concatenate(own)) if len(own) > 1 else own[0] if own else np.empty(0, dtype="<u8")
 
 
 def _read_hashes(context: TaskContext, path: str, part: Pass) -> list[Hashes]:

@@ -11,14 +11,15 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from filters import ccnet
-from filters.ccnet_lines import remove_duplicated_lines
+from filters.ccnet_lines import keep_first_lines, remove_duplicated_lines
 from redpajama_data.dedup.buckets import gathered
 from redpajama_data.dedup.external_sort import write_scratch
-from redpajama_data.document import Document, Drop
+from redpajama_data.document import Document, Drop, Step
 from redpajama_data.engine.drop_sample import utf8_length
 from redpajama_data.engine.receipts import Output
 from redpajama_data.engine.stages import Planned, Stage, StageInput
@@ -36,8 +37,17 @@ OPEN_PARTS = 16  # parts written at once, 3 MB for each; of more (all languages 
 _FLUSH = 8 << 20  # bytes of keys, or of lines that wait, held before they are written
 
 
-def mine_stage(*, shards: int, hash_in_mem: int, min_length: int, steps: Steps, keep_tail: bool) -> Stage:
+def mine_stage(
+    *,
+    shards: int,
+    hash_in_mem: int | None,
+    min_length: int,
+    steps: Steps,
+    keep_tail: bool,
+    first_stays: bool = False,
+) -> Stage:
     """One task a shard: :func:`mine_work`, with ``steps`` after the lines are cleaned, up to the bucket."""
+    more: dict[str, Any] = {"first_stays": True} if first_stays else {}
 
     def plan_tasks(given: StageInput) -> list[Planned]:
         layout = {(shard.dump, shard.number): shard for shard in crawl_shards(given.inputs, shards=shards)}
@@ -63,6 +73,7 @@ def mine_stage(*, shards: int, hash_in_mem: int, min_length: int, steps: Steps, 
                     min_length=min_length,
                     steps=steps,
                     keep_tail=keep_tail,
+                    **more,
                 )
                 planned.append(Planned(receipt.task, work, [*shard.files, *duplicated]))
         return planned
@@ -83,6 +94,7 @@ def mine_work(
     min_length: int,
     steps: Steps,
     keep_tail: bool,
+    first_stays: bool = False,
 ) -> None:
     """CCNet on one shard: clean its pages of duplicated lines, run ``steps``, store what falls into head or middle.
 
@@ -92,9 +104,8 @@ def mine_work(
     """
     receipt = context.receipt
     tables = [context.upstream(path) for path in duplicated]  # of rising ranges: one sorted array
-    with gathered(tables, bucket, dtype="<u8", memory=context.memory) as table:
-        clean: Steps = [partial(remove_duplicated_lines, duplicated=table), *steps]
-        documents = through(context, _pages_again(context, paths, segments, min_length), clean)
+    with _clean_lines(tables, bucket, first_stays, context.memory) as clean:
+        documents = through(context, _pages_again(context, paths, segments, min_length), [clean, *steps])
         parts = _store_buckets(context, documents, keep_tail)
     if receipt.read != pages:
         raise BrokenInput(
@@ -102,6 +113,20 @@ def mine_work(
             "A file changed or could not be read: run again."
         )
     receipt.notes = {"dump": dump, "shard": number, "parts": parts}
+
+
+@contextlib.contextmanager
+def _clean_lines(tables: Sequence[str], shard: int, first_stays: bool, memory: int) -> Iterator[Step]:
+    """The step that cleans the documents of a shard, the so manieth of its group, of duplicated lines."""
+    if not first_stays:
+        with gathered(tables, shard, dtype="<u8", memory=memory) as table:
+            yield partial(remove_duplicated_lines, duplicated=table)
+        return
+    with (
+        gathered(tables, 2 * shard, dtype="<u8", memory=memory) as earlier,
+        gathered(tables, 2 * shard + 1, dtype="<u8", memory=memory) as here,
+    ):
+        yield partial(keep_first_lines, earlier=earlier, here=here, seen=np.zeros(len(here), dtype=np.bool_))
 
 
 def _pages_again(context: TaskContext, paths: Sequence[str], segments: Sequence[str], min_length: int) -> Numbered:

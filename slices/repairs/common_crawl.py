@@ -4,6 +4,22 @@ from slices.repairs.table import Repair
 
 REPAIRS: tuple[Repair, ...] = (
     Repair(
+        "lines_of_dump",
+        "common_crawl",
+        "lines are compared within one of 5,000 shards of a dump, so nearly all repeated lines stay",
+        "compared within the dump, as hash_in_mem: all; in the same memory",
+        "RedPajama's README: 'paragraph-level dedup' of a dump; the setting is hash_in_mem",
+        ("shard: a b; shard: b c", "a b; b c", "a; c"),
+    ),
+    Repair(
+        "keep_first_lines",
+        "common_crawl",
+        "a repeated line goes from every document, so that text which two pages quote is lost",
+        "its first occurrence stays, in the order of shards, documents and lines, whatever becomes of that document",
+        "our own rule: a dedup keeps one; CCNet's own code drops all",
+        ("shard: a b | b c", "a | c", "a b | c"),
+    ),
+    Repair(
         "kept_records",
         "common_crawl",
         "a URL is kept if it brought a new digest, and then all of its records: copies stay, and of a URL that comes "

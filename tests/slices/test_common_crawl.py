@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from filters import ccnet_lines
 from filters.ccnet import kept_records, kept_urls
 from redpajama_data.config import SliceSettings
 from redpajama_data.dedup import partitions
+from redpajama_data.document import Document, Drop
 from redpajama_data.engine import receipts
 from redpajama_data.engine.executors import open_executor
 from redpajama_data.engine.progress import StageProgress
@@ -183,6 +185,39 @@ def test_the_same_bytes_in_little_memory_and_on_other_workers(
         for path in sorted((root / place).glob("*.zst")):
             name = path.relative_to(root)
             assert (tmp_path / "parted" / name).read_bytes() == path.read_bytes(), name
+
+
+LINES_LEFT = {  # repairs: documents and lines that the dedup of lines leaves of the two dumps
+    "none": (544, 29_551),
+    "keep_first_lines": (562, 32_897),
+    "lines_of_dump": (522, 26_118),
+    "lines_of_dump,keep_first_lines": (547, 30_277),
+}
+
+
+@pytest.mark.parametrize("repairs", LINES_LEFT)
+def test_lines_left_by_the_repairs(
+    run: Run, real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repairs: str
+) -> None:
+    left = [0, 0]
+    clean = ccnet_lines._cleaned
+
+    def counted(doc: Document, rule: str, text: str, ids: list[int]) -> Document | Drop:
+        left[0] += bool(ids)
+        left[1] += len(ids)
+        return clean(doc, rule, text, ids)
+
+    monkeypatch.setattr(ccnet_lines, "_cleaned", counted)
+    run(real, tmp_path / "large", repairs=repairs)
+    assert tuple(left) == LINES_LEFT[repairs]
+    run(real, tmp_path / "small", repairs=repairs, memory=1 << 16)
+    assert every_file(tmp_path / "small") == every_file(tmp_path / "large")
+
+
+def test_all_shards_of_a_dump_by_setting_or_repair(run: Run, real: Path, tmp_path: Path) -> None:
+    run(real, tmp_path / "all", hash_in_mem="all")
+    run(real, tmp_path / "repair", repairs="lines_of_dump")
+    assert published(tmp_path / "all") == published(tmp_path / "repair")
 
 
 def every_file(root: Path) -> dict[str, bytes]:

@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from filters import (
     book_lines,
     ccnet,
+    ccnet_lines,
     code,
     code_headers,
     latex,
@@ -220,8 +223,46 @@ def records_kept(case: str) -> str:
     return " ".join(str(place) for _, place in sorted(ccnet.kept_records([records(case)]))) + " stay"
 
 
+def shards_of(case: str) -> list[list[str]]:
+    """The texts of the documents of each shard, given as "shard: a b | c; shard: d": a letter a line."""
+    return [[" ".join(doc.split()).replace(" ", "\n") for doc in part.removeprefix(" ")[6:].split("|")]
+            for part in case.split(";")]  # fmt: skip
+
+
+def lines_left(case: str, *, whole_dump: bool = False, first_stays: bool = False) -> str:
+    """The lines left in each document, in the form of the case."""
+    shards = shards_of(case)
+    groups = [shards] if whole_dump else [[shard] for shard in shards]
+    cleaned = map(clean_first if first_stays else clean_all, groups)
+    return "; ".join(" | ".join(" ".join(doc.split("\n")) for doc in shard) for group in cleaned for shard in group)
+
+
+def clean_all(group: list[list[str]]) -> list[list[str]]:
+    """The texts of the shards of a group, as published."""
+    hashes = [[ccnet_lines.line_hashes(doc) for doc in shard] for shard in group]
+    found = ccnet_lines.duplicated_lines([ccnet_lines.line_sets(shard) for shard in hashes])
+    return [
+        [ccnet_lines.clean_lines(doc, lines, found)[0] for doc, lines in zip(docs, shard, strict=True)]
+        for docs, shard in zip(group, hashes, strict=True)
+    ]
+
+
+def clean_first(group: list[list[str]]) -> list[list[str]]:
+    """The same, where the first occurrence of a line stays."""
+    sets = [ccnet_lines.line_sets(map(ccnet_lines.line_hashes, shard)) for shard in group]
+    tables = ccnet_lines.by_first_shard((each.lines for each in sets), ccnet_lines.duplicated_lines(sets))
+    left = []
+    for docs, (earlier, here) in zip(group, tables, strict=True):
+        step = partial(ccnet_lines.keep_first_lines, earlier=earlier, here=here, seen=np.zeros(len(here), dtype=bool))
+        found = [step(Document("a#0", doc, {"nlines": 0, "length": 0})) for doc in docs]
+        left.append(["" if isinstance(doc, Drop) else doc.text for doc in found])
+    return left
+
+
 published_limit = partial(wikiref.min_wiki_prob, limit=0.25)
 CASES: dict[str, tuple[Callable[[str], Any], Callable[[str], Any]]] = {  # what published and what repaired the case
+    "lines_of_dump": (lines_left, partial(lines_left, whole_dump=True)),
+    "keep_first_lines": (lines_left, partial(lines_left, first_stays=True)),
     "kept_records": (records_of_kept_urls, records_kept),
     "classified_as_reference": (
         likely(published_limit),
@@ -279,6 +320,32 @@ CASES: dict[str, tuple[Callable[[str], Any], Callable[[str], Any]]] = {  # what 
         lambda text: outcome([*LATEX_PUBLISHED[:-1], latex_sections.not_blank], sources=text.split("; ")),
     ),
 }
+
+
+LINES = [  # of two shards, compared in the dump; the first stays
+    ("shard: a b | b c", "a b | c"),
+    ("shard: a b; shard: b c", "a b; c"),
+    ("shard: a a b; shard: a", "a b; "),  # twice in one document: its first occurrence
+    ("shard: a; shard: a b | b c", "a; b | c"),
+    ("shard: c | a; shard: a c d", "c | a; d"),
+    ("shard: a b; shard: c d", "a b; c d"),
+]
+
+
+@pytest.mark.parametrize(("case", "left"), LINES)
+def test_first_lines_of_a_dump_stay(case: str, left: str) -> None:
+    assert lines_left(case, whole_dump=True, first_stays=True) == left
+
+
+DOCUMENTS = st.lists(st.lists(st.lists(st.sampled_from("abcdefg"), min_size=1).map(" ".join), min_size=1), min_size=1)
+
+
+@given(DOCUMENTS)
+def test_every_line_is_left_once(shards: list[list[str]]) -> None:
+    case = "; ".join("shard: " + " | ".join(shard) for shard in shards)
+    every = re.findall(r"\b[a-g]\b", case)
+    left = lines_left(case, whole_dump=True, first_stays=True)
+    assert re.findall("[a-g]", left) == list(dict.fromkeys(every))  # first occurrences, in their order
 
 
 @pytest.mark.parametrize(("probability", "stays"), [(0.49999, False), (0.5, True), (1.00001, True), (-0.00001, False)])
