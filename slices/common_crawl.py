@@ -140,7 +140,7 @@ def stages(settings: CommonCrawlSettings, run: RunSettings) -> list[Stage]:
         *([wikiref.classified_as_reference] if "classified_as_reference" in fixed else []),
         published_meta,
     ]
-    layout = {"shards": settings.shards, "min_length": settings.min_length}
+    layout: dict[str, Any] = {"shards": settings.shards, "min_length": settings.min_length}
     whole_dump = settings.hash_in_mem == "all" or "lines_of_dump" in fixed
     groups: dict[str, Any] = {"hash_in_mem": None if whole_dump else settings.hash_in_mem}
     if "keep_first_lines" in fixed:
