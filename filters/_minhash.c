@@ -5,6 +5,8 @@
      signatures(texts, ngram, a, b, ...)    the signature of each text
      sign(hashes, a, b, out, path)          the signature of a set of 32-bit hashes, by one of PATHS
      shingles(text, ngram)                  the 64-bit shingle hashes of a text, in its order
+     sifted(texts, ngram, sieve)            those of texts that may be among others
+     words(text)                            the words of a text
      band_keys(signatures, ...)             a 64-bit key of each band of each signature
 
    A text goes through in pieces of a few thousand characters, and each piece through four short loops whose buffers
@@ -604,6 +606,104 @@ static PyObject *band_keys(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+/* ------------------------------------------------------------------------------------------- n-grams of other texts */
+
+/* A sieve is 64-bit words, a power of two of them; a hash has two bits in the one that its top bits name. filters/ngrams.py
+   makes it. What passes: text, shingle of it, hash. */
+struct sieve {
+    const uint64_t *words;
+    int shift;
+    uint64_t text, shingle;
+    struct gathered found;
+};
+
+static int sift(void *context, const uint64_t *hashes, Py_ssize_t n) {
+    struct sieve *s = context;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        const uint64_t hash = hashes[i], bits = (uint64_t)1 << (hash & 63) | (uint64_t)1 << (hash >> 6 & 63);
+        if (LIKELY((s->words[hash >> s->shift] & bits) != bits)) continue;
+        const uint64_t row[3] = {s->text, s->shingle + (uint64_t)i, hash};
+        if (!gather(&s->found, row, 3)) return 0;
+    }
+    s->shingle += (uint64_t)n;
+    return 1;
+}
+
+static PyObject *sifted(PyObject *module, PyObject *args) {
+    (void)module;
+    PyObject *texts, *all = NULL, *out = NULL;
+    Py_ssize_t ngram;
+    Py_buffer words;
+    if (!PyArg_ParseTuple(args, "Ony*:sifted", &texts, &ngram, &words)) return NULL;
+    struct reader *r = new_reader(ngram);
+    struct sieve s = {words.buf, 64, 0, 0, {NULL, 0, 0}};
+    const Py_ssize_t size = words.len / 8;
+    if (r == NULL) goto end;
+    if (size < 2 || size & (size - 1) || words.len % 8 || (uintptr_t)words.buf % 8) {
+        PyErr_SetString(PyExc_ValueError, "a sieve has a power of two of uint64, 2 or more");
+        goto end;
+    }
+    for (Py_ssize_t left = size; left > 1; left >>= 1) s.shift--;
+    all = PySequence_Tuple(texts);
+    if (all == NULL) goto end;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(all); i++) {
+        s.text = (uint64_t)i;
+        s.shingle = 0;
+        if (!read_text(r, PyTuple_GET_ITEM(all, i), "sifted", sift, &s)) {
+            if (!PyErr_Occurred()) PyErr_NoMemory();
+            goto end;
+        }
+    }
+    out = PyBytes_FromStringAndSize((const char *)s.found.hashes, (Py_ssize_t)(s.found.n * sizeof *s.found.hashes));
+end:
+    Py_XDECREF(all);
+    PyMem_RawFree(s.found.hashes);
+    free_reader(r);
+    PyBuffer_Release(&words);
+    return out;
+}
+
+struct spelling { uint8_t *bytes, *buffer; size_t n, room; };
+
+INLINE int spell_all(int kind, const void *data, Py_ssize_t length, struct spelling *s) {
+    uint8_t *const spelt = s->buffer + 1;
+    int alone = 0;
+    for (Py_ssize_t from = 0; from < length; from += PIECE) {
+        s->buffer[0] = s->n ? s->bytes[s->n - 1] : 0; /* what a mark at the start belongs to */
+        const uint8_t *end = spell(kind, data, from, length - from > PIECE ? from + PIECE : length, spelt, &alone);
+        const size_t size = (size_t)(end - spelt);
+        if (s->room - s->n < size + 1) { /* one for the zero byte after the last word */
+            const size_t room = 2 * s->room + size + 1;
+            uint8_t *more = PyMem_RawRealloc(s->bytes, room);
+            if (more == NULL) return 0;
+            s->bytes = more;
+            s->room = room;
+        }
+        for (const uint8_t *at = spelt; at < end; at++) /* one zero byte between words, none before the first */
+            if (*at || (s->n && s->bytes[s->n - 1])) s->bytes[s->n++] = *at;
+    }
+    if (s->n && s->bytes[s->n - 1]) s->bytes[s->n++] = 0;
+    return 1;
+}
+
+static PyObject *words_of(PyObject *module, PyObject *text) {
+    (void)module;
+    if (!is_text(text, "words")) return NULL;
+    if (!prepared) {
+        PyErr_SetString(PyExc_RuntimeError, "prepare() comes first");
+        return NULL;
+    }
+    const void *data = PyUnicode_DATA(text);
+    const Py_ssize_t length = PyUnicode_GET_LENGTH(text);
+    struct spelling s = {NULL, PyMem_RawMalloc(1 + SPELT + AHEAD), 0, 0};
+    int done = 0;
+    if (s.buffer != NULL) WITHOUT_GIL(length >= GIL_LENGTH, BY_KIND(text, done = spell_all(kind, data, length, &s)));
+    PyObject *out = done ? PyBytes_FromStringAndSize((const char *)s.bytes, (Py_ssize_t)s.n) : PyErr_NoMemory();
+    PyMem_RawFree(s.bytes);
+    PyMem_RawFree(s.buffer);
+    return out;
+}
+
 /* ------------------------------------------------------------------------------------------- module */
 
 static PyMethodDef functions[] = {
@@ -611,6 +711,8 @@ static PyMethodDef functions[] = {
     {"signatures", signatures, METH_VARARGS, "Write the signature of each text, and whether it has a shingle."},
     {"sign", sign, METH_VARARGS, "Write the signature of 32-bit hashes, computed by one of PATHS."},
     {"shingles", shingles, METH_VARARGS, "The 64-bit shingle hashes of a text, in its order: 8 bytes each."},
+    {"sifted", sifted, METH_VARARGS, "The shingles of texts that pass a sieve: text, shingle, hash as 8 bytes each."},
+    {"words", words_of, METH_O, "The words of a text in lower-case UTF-8, a zero byte after each."},
     {"band_keys", band_keys, METH_VARARGS, "Write a 64-bit key of each band of each signature."},
     {NULL, NULL, 0, NULL},
 };

@@ -25,5 +25,15 @@ def sign(hashes: Any, a: Any, b: Any, out: Any, path: str) -> None:
 def shingles(text: str, ngram: int) -> bytes:
     """The uint64 hashes of a text's shingles, in its order and with repetition."""
 
+def sifted(texts: Any, ngram: int, sieve: Any) -> bytes:
+    """The shingles of texts that pass a sieve (uint64, a power of two of them), in order: three uint64 for each, the
+    text's number, the shingle's in the text, its hash.
+
+    Raises :class:`TypeError` for what is not a str, :class:`ValueError` for another sieve.
+    """
+
+def words(text: str) -> bytes:
+    """The words of a text in lower-case UTF-8, a zero byte after each. Raises :class:`TypeError` for another type."""
+
 def band_keys(signatures: Any, permutations: int, bands: int, rows: int, out: Any) -> None:
     """Write a uint64 a band to ``out`` for each signature (uint32)."""

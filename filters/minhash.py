@@ -130,7 +130,7 @@ def signatures(texts: Sequence[str], scheme: Scheme) -> tuple[NDArray[np.uint32]
 
     A text without shingles has a row of zeros: leave it out of what follows. Any str will do, lone surrogates included.
     """
-    _prepare()
+    prepare()
     a, b = _permutations(scheme.permutations)
     out = np.empty((len(texts), scheme.permutations), np.uint32)
     has = np.empty(len(texts), np.bool_)
@@ -160,7 +160,7 @@ def similarity(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> NDArray[np.float
 
 def shingles(text: str, *, ngram: int) -> NDArray[np.uint64]:
     """The distinct 64-bit hashes of a text's shingles, sorted."""
-    _prepare()
+    prepare()
     return np.unique(np.frombuffer(_minhash.shingles(text, ngram), np.uint64))
 
 
@@ -187,7 +187,7 @@ def _permutations(count: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 
 
 @cache
-def _prepare() -> None:
+def prepare() -> None:
     """Tell the kernel what the characters are; 40 ms, once a process."""
     categories = list(map(unicodedata.category, map(chr, range(_CLASSED))))
     of_group = {"L": _LETTER, "N": _LETTER, "M": _MARK}

@@ -21,6 +21,7 @@ import numpy as np
 from filters import _minhash, _native, _signals
 from filters.fasttext_model import read_model
 from filters.minhash import Scheme, band_keys, scheme, shingles, sign, signatures
+from filters.ngrams import words_of
 from filters.perplexity import load_language_model
 from filters.piece_model import NotForKernelError, read_piece_model
 from redpajama_data.errors import MissingModel
@@ -29,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PIECES = ROOT / "redpajama_data/sample/models/en.sp.model"
 WORDS = [PIECES.with_name("en.arpa.bin"), *sorted((ROOT / "tests/kernels/kenlm").glob("*.bin"))]
 SOURCES = [ROOT / "redpajama_data/sample/models/wikiref.bin", ROOT.parent / "shared/data/models/lid.176.ftz"]
+EVERY = np.full(2, ~np.uint64(0))  # a sieve that lets every shingle pass
 
 ALPHABETS = [
     "abcdefghij KLMNOP 0123456789",
@@ -104,6 +106,9 @@ def check_text(text: str, chosen: Scheme, rng: random.Random) -> None:
     upper = (hashes >> np.uint64(32)).astype(np.uint32)
     rows = [sign(upper, permutations=chosen.permutations, path=path).tolist() for path in _minhash.PATHS]
     same("paths of _minhash", [*rows, found[0].tolist()] if len(hashes) else rows)
+    passed = np.frombuffer(_minhash.sifted([text], chosen.ngram, EVERY), np.uint64).reshape(-1, 3)
+    same("shingles, sifted by what lets all pass", (passed[:, 2].tolist(), hashes.tolist()))
+    same("words, and shingles of one", (words_of(text).count(0), len(_minhash.shingles(text, 1)) // 8))
     band_keys(found, chosen)
     if text.isascii():
         same("shingles, narrow and wide", (set(shingles(text, ngram=1)), set(shingles(wide, ngram=1)) - last_word()))
