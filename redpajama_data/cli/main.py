@@ -35,6 +35,7 @@ SECTIONS = {  # of the help, in its order; name: module of redpajama_data.cli, a
         "quality": ("quality", "quality"),
         "signals": ("signals", "signals"),
         "filter": ("filter", "filter_command"),
+        "decontaminate": ("decontaminate", "decontaminate"),
         "tokenize": ("tokenize", "tokenize"),
     },
     "Give it to others": {

@@ -7,7 +7,18 @@ import importlib
 from redpajama_data.engine.stages import Job
 from redpajama_data.errors import UsageError
 
-NAMES = ("exact", "fuzzy", "quality_score", "quality_filter", "filter", "mask", "signals", "overlap", "tokenize")
+NAMES = (
+    "exact",
+    "fuzzy",
+    "quality_score",
+    "quality_filter",
+    "filter",
+    "mask",
+    "signals",
+    "overlap",
+    "decontaminate",
+    "tokenize",
+)
 
 
 def load(name: str) -> Job:
