@@ -17,21 +17,15 @@ LONGEST = 10_000  # characters of a value; the longest of the real input has 400
 MOST = 10_000  # definitions of one source; those behind them stay as they are
 EXPANDED_LONGEST = 1 << 20  # of a value with those inside it: longer ones stay as they are
 
+# One character before all alternatives, then one that rules most commands out: what the engine passes over quickly.
 _COMMAND = re.compile(
-    r"\\(?:(?:re)?newcommand|providecommand|DeclareRobustCommand|(?P<operator>DeclareMathOperator))(?P<star>\*?)"
+    r"\\(?=[rnpDdegx])(?:"
+    r"(?:(?:re)?newcommand|providecommand|DeclareRobustCommand|(?P<operator>DeclareMathOperator))(?P<star>\*?)"
     r"[ \t]{0,9}(?:\{[ \t]{0,9}(\\[a-zA-Z@]+)[ \t]{0,9}\}|(\\[a-zA-Z@]+))\s{0,9}"
     r"(?P<takes>(?:\[[^\]\n]{0,200}\]\s{0,9}){0,2})\{"
-    r"|\\[egx]?def[ \t]{0,9}(\\[a-zA-Z@]+)(?P<pattern>[^{}\\\n]{0,100}\n?[ \t]{0,9})\{"
+    r"|[egx]?def[ \t]{0,9}(\\[a-zA-Z@]+)(?P<pattern>[^{}\\\n]{0,100}\n?[ \t]{0,9})\{)"
 )
 _PIECES = re.compile(r"(\\(?:[a-zA-Z@]+|\\(?:\\\\){0,999}|.))", re.DOTALL)  # line breaks in a row are one piece
-_WORDS = (
-    "ommand",
-    "def\\",
-    "def ",
-    "def\t",
-    "MathOperator",
-)  # one is in every definition: behind the last there is none
-_HEAD_LONGEST = 1000  # characters of a definition from such a word to its value
 _COMMAND_LAST = re.compile(r"\\[a-zA-Z@]+\Z")
 _PORTION = 1 << 20  # characters cut into pieces at a time
 # What a paper means by these is what LaTeX means, however it lets them look.
@@ -58,9 +52,8 @@ def definitions(text: str) -> Iterator[Definition]:
     """The definitions by ``\\newcommand``, ``\\renewcommand``, ``\\providecommand``, ``\\DeclareRobustCommand``,
     ``\\DeclareMathOperator`` and ``\\def`` in order, none inside another."""
     at = 0
-    stop = max(text.rfind(word) for word in _WORDS) + _HEAD_LONGEST
-    for _ in range(MOST if stop >= _HEAD_LONGEST else 0):
-        match = _COMMAND.search(text, at, stop)
+    for _ in range(MOST):
+        match = _COMMAND.search(text, at)
         if match is None:
             return
         behind = min(len(text), match.end() + LONGEST)

@@ -21,9 +21,6 @@ _END = re.compile(
     r"|(?P<appendix>(?:appendix|appendices)(?![a-zA-Z@])|begin\{appendi(?:x|ces)\})"
     r"|(?:bibliography|bibliographystyle)\{[^{}]{0,1000}\}|printbibliography(?![a-zA-Z@])(?:\[[^\]]{0,500}\])?)"
 )
-_LEFT = (  # looked for first: seldom there
-    *("\\input", "\\InputIf", "\\include{", "\\include ", "\\subfile", "import{", "import {", "{document}"),
-)
 # Two characters that stand for themselves at the begin: what the engine looks for as fast as for a word.
 _BLANK_LINE = (re.compile(r"\n [ \t]*(?=\n)"), re.compile(r"\n\t[ \t]*(?=\n)"))
 _BLANK_LINES = re.compile(r"\n\n\n+")
@@ -106,7 +103,7 @@ def no_leftovers(doc: Document) -> Document:
 def _without_leftovers(text: str) -> str:
     kept: list[str] = []
     at = 0
-    for mark in marks(text) if any(word in text for word in _LEFT) else ():
+    for mark in marks(text):
         if mark.kind in ("input", "begin"):
             kept.append(text[at : mark.begin])
             at = mark.end

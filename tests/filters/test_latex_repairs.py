@@ -9,8 +9,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from filters import latex_definitions, latex_document, latex_encoding, latex_marks, latex_sections
 from redpajama_data.document import Document, Drop, run_steps
@@ -295,57 +293,3 @@ def test_macros_that_grow_without_end_are_dropped() -> None:
     assert isinstance(found, Drop)
     assert found.rule == "expand_definitions"
     assert time.process_time() - start < 2
-
-
-# ------------------------------------------------------------------------------------------------ hostile input
-
-READER = [
-    latex_encoding.any_encoding,
-    latex_marks.remove_comments,
-    partial(latex_document.assemble_document, max_chars=64 << 20),
-    latex_definitions.collect_definitions,
-    partial(latex_sections.any_header, keep_abstract=True),
-    partial(latex_sections.bibliography_as_block, keep_appendix=False, min_main_share=0.2),
-    partial(latex_definitions.expand_definitions, max_inserted_chars=16 << 20),
-    latex_sections.no_leftovers,
-]
-
-KINDS = [
-    "\\", "%", "%\n", "a% b\n", "\\begin{verbatim}", "\\verb|", "\\verb", "\\url{", "\\iffalse", "\\iffalse\\ifx ",
-    "\\input{", '\\input "', "\\input{ ", "\\import{a}{", "\\begin{comment}", "\\section{", "\\section[", "\\section ",
-    "\\title{", "\\begin{abstract}", "\\appendix ", "\\bibliography{", "\\begin{thebibliography}",
-    "\\printbibliography[",
-    "\\newcommand{", "\\newcommand{\\a}", "\\newcommand{\\a}[", "\\def\\a{", "\\def\\a", "\\def\\a{}", "\\a", "{", "}",
-    "\n", "\n \n", " ", "\\begin{document}", "\\end{document}", "\\usepackage[latin1]{inputenc}", "\\usepackage[",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("piece", KINDS)
-def test_hostile_sources_take_time_in_proportion(piece: str) -> None:
-    """All steps together; 5 MB of a kind take 0.3 to 2 s on an idle core."""
-    doc = paper(("a.tex", f"{BEGIN}\\section{{a}}" + piece * (500_000 // len(piece))))
-    start = time.process_time()
-    run_steps(doc, READER)
-    assert time.process_time() - start < 2
-
-
-PIECES = st.lists(st.sampled_from([*KINDS, "a", "}", "]", "\\fi", "\\end{verbatim}", "\\end{comment}", "|", "\u00e9"]))
-
-
-@settings(deadline=None)
-@given(PIECES)
-def test_what_is_left_was_there(pieces: list[str]) -> None:
-    text = "".join(pieces)
-    left = latex_marks.without_comments(text)
-    letters = iter(text)
-    assert all(letter in letters for letter in left), "comments are cut out, nothing is put in"
-    found = list(latex_marks.marks(text))
-    assert all(mark.begin < mark.end for mark in found)
-    assert all(one.end <= other.begin for one, other in itertools.pairwise(found))
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["a.tex", "b.tex", "c", "d/e.tex"]), PIECES), max_size=4))
-def test_the_reader_always_comes_to_an_end(files: list[tuple[str, list[str]]]) -> None:
-    found = run_steps(paper(*((name, "".join(pieces)) for name, pieces in files)), READER)
-    assert isinstance(found, Document) or found.rule in ("not_tex", "assemble_document", "expand_definitions")
