@@ -14,6 +14,7 @@ MAX_WIDTH = 100  # what is wider was not broken by hand
 SLACK = 8  # characters by which typists fall short of the width; on the real input 95 % of the lines of prose do not
 _ITALICS = re.compile(r"_(?<!\w_)(?=[^\s_])([^_]{1,1000})(?<!\s)_(?![\w_])")
 _BETWEEN = re.compile(r"(\n[ \t\n]*\n)")  # paragraphs
+_JOINT = "\r"  # where lines are joined, until all are: no text has one left by then
 _FIRST_WORD = re.compile(r" ?(\S{1,100})")
 
 
@@ -29,10 +30,10 @@ def joined(text: str) -> str:
     The width is that of the book: nine of ten lines of its paragraphs are not longer. A paragraph is joined when none
     of its lines is indented by more than one blank and every line end was needed: the first word of the next line would
     have come within :data:`SLACK` characters of the width. Verse, tables and lists have shorter lines and stay. Behind
-    a hyphen or a dash at a line end no blank is put. CRLF becomes LF before. A text whose width is not within 50 to 100
-    characters stays.
+    a hyphen or a dash at a line end no blank is put. CRLF and CR become LF before. A text whose width is not within 50
+    to 100 characters stays.
     """
-    text = text.replace("\r\n", "\n")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     parts = _BETWEEN.split(text)
     paragraphs = [part.split("\n") for part in parts[::2]]
     width = _width([line for lines in paragraphs for line in lines[:-1]])
@@ -40,8 +41,8 @@ def joined(text: str) -> str:
         return text
     for n, lines in enumerate(paragraphs):
         if _broken(lines, width):
-            parts[2 * n] = _one_line(lines)
-    return "".join(parts)
+            parts[2 * n] = _JOINT.join(map(str.strip, lines))
+    return "".join(parts).replace(f"-{_JOINT}", "-").replace(f"\u2014{_JOINT}", "\u2014").replace(_JOINT, " ")
 
 
 def _width(lines: list[str]) -> int:
@@ -70,11 +71,6 @@ def _broken(lines: list[str], width: int) -> bool:
                 return False
         length = len(following)
     return bool(lines[-1])
-
-
-def _one_line(lines: list[str]) -> str:
-    text = "\n".join(map(str.strip, lines))
-    return text.replace("-\n", "-").replace("\u2014\n", "\u2014").replace("\n", " ")
 
 
 def plain_italics(doc: Document) -> Document:

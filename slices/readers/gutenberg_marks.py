@@ -63,7 +63,9 @@ _TABLE: tuple[tuple[Kind, str], ...] = (
     ("closing", r"CE DOCUMENT FUT PR[EÉ]SENT[EÉ] EN LECTURE"),
 )
 _KINDS = [(kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _TABLE]
-# Every mark has one of these; they are found at memory speed, and only their lines are looked at.
+# Every mark has one of these, which are found at memory speed: at begin and end, and around what names Gutenberg.
+_NAMED = ("utenberg", "UTENBERG")
+_NEAR = 30_000  # characters; a mark that is farther from all of these is none
 _WORDS = (
     *("gutenberg", "small print", "etext", "e-text", "ebook", "e-book", "details above", "top of this file"),
     *("general terms of use", "start: full", "updated editions", "ce document fut"),
@@ -112,14 +114,31 @@ def marks(text: str) -> Iterator[Mark]:
 
 
 def _places(text: str) -> list[int]:
-    lower = text.replace("\u0130", "I").lower()  # the one character whose lower case is longer
+    """Where one of the words stands, in order."""
     places = []
-    for word in _WORDS:
-        at = lower.find(word)
-        while at >= 0:
-            places.append(at)
-            at = lower.find(word, at + len(word))
+    for begin, end in _searched(text):
+        lower = text[begin:end].replace("\u0130", "I").lower()  # the one character whose lower case is longer
+        places += [begin + at for word in _WORDS for at in _found(lower, word)]
     return sorted(places)
+
+
+def _searched(text: str) -> list[tuple[int, int]]:
+    """The parts of a text in which a mark may stand, in order, none in another."""
+    named = (at for name in _NAMED for at in _found(text, name))
+    around = [(0, HEAD), (max(0, len(text) - _TAIL), len(text)), *((max(0, at - _NEAR), at + _NEAR) for at in named)]
+    parts: list[tuple[int, int]] = []
+    for begin, end in sorted(around):
+        joins = bool(parts) and begin <= parts[-1][1]
+        first, last = parts.pop() if joins else (begin, end)
+        parts.append((first, max(end, last)))
+    return parts
+
+
+def _found(text: str, word: str) -> Iterator[int]:
+    at = text.find(word)
+    while at >= 0:
+        yield at
+        at = text.find(word, at + len(word))
 
 
 def _behind_name(text: str, begin: int, end: int) -> int:

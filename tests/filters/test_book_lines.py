@@ -24,6 +24,7 @@ LINES = [
     ("paragraphs stay apart", f"{PROSE}\n\n\n{PROSE}", f"{ONE_LINE}\n\n\n{ONE_LINE}"),
     ("verse among prose", f"{PROSE}\n\n{VERSE}\n\n{PROSE}", f"{ONE_LINE}\n\n{VERSE}\n\n{ONE_LINE}"),
     ("windows line ends", PROSE.replace("\n", "\r\n"), ONE_LINE),
+    ("line ends of old Macs", PROSE.replace("\n", "\r"), ONE_LINE),
     ("verse alone", VERSE, VERSE),
     ("indented", PROSE.replace("\n", "\n  "), None),
     ("by one blank", PROSE.replace("\n", "\n "), ONE_LINE),

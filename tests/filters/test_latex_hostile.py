@@ -81,7 +81,7 @@ def seconds(source: str) -> float:
 
 @pytest.mark.parametrize("source", [pytest.param(text, id=ascii(name)) for name, text in hostile(200_000)])
 def test_hostile_sources_take_time_in_proportion(source: str) -> None:
-    """5 MB of a kind take 1.3 s at the most; what grows with the square takes 25 times its share here."""
+    """5 MB of a kind take 1.5 s at the most; what grows with the square takes 25 times its share here."""
     assert seconds(source) < 0.5
 
 

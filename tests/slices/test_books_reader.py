@@ -18,6 +18,7 @@ from slices.c4 import read_c4
 from slices.readers import books_reader
 from slices.readers.books_reader import input_order, read_books, split_of
 from slices.readers.gutenberg import decode_text, header_fields, read_gutenberg, strip_licence
+from slices.readers.gutenberg_marks import marks
 
 DEEP = b'{"text":"a","x":' + b"[" * 200_000 + b"]" * 200_000 + b"}"
 
@@ -305,3 +306,13 @@ def test_real_books_lose_their_licence(shared_data: Path) -> None:
             assert "Project Gutenberg-tm" not in body
             assert "SMALL PRINT" not in body
             assert header_fields(text)["title"]
+
+
+@pytest.mark.parametrize(
+    ("named", "after", "cut"),
+    [(0, 10, True), (100_000, 29_000, True), (100_000, 31_000, False)],
+)
+def test_a_mark_stands_near_what_names_gutenberg(named: int, after: int, cut: bool) -> None:
+    mark = "\n*END*THE SMALL PRINT!\n"
+    text = "x\n" * (named // 2) + "Project Gutenberg" + "y\n" * (after // 2) + mark + "z\n" * 50_000
+    assert (mark.strip() in [text[m.begin : m.end] for m in marks(text)]) is cut
