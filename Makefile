@@ -44,6 +44,7 @@ tour: sample .venv/.installed-test
 	rm -rf build/sample-again
 	$(BIN)/rpj run --slice c4 --input $(SAMPLE)/c4 --root build/sample-again --quiet
 	$(BIN)/rpj diff build/sample-again build/sample-run; test $$? -eq 1
+	$(BIN)/rpj report build/sample-run --out build/report.html --against build/sample-again
 	rm -rf build/release
 	$(BIN)/rpj release build/sample-run --to build/release/all --quiet
 	$(BIN)/rpj release build/sample-run --to build/release/lines --format jsonl --quiet
@@ -57,7 +58,7 @@ tour: sample .venv/.installed-test
 	# From addresses to totals: every source in miniature on loopback, download --all, run --all, count-tokens. No network.
 	$(BIN)/python -m tests.download.offline build/tour-download
 	@echo
-	@echo "tour: download, run, status, explain, verify, count-tokens, overlap, tokenize, dedup, quality, signals, filter, diff, release, find, forget, help: all passed"
+	@echo "tour: download, run, status, explain, verify, count-tokens, overlap, tokenize, dedup, quality, signals, filter, diff, report, release, find, forget, help: all passed"
 
 # What the sample gave, read with other libraries, in an environment of their own: 650 MB that no test needs.
 READERS := build/readers

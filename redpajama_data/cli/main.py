@@ -28,6 +28,7 @@ SECTIONS = {  # of the help, in its order; name: module of redpajama_data.cli, a
         "count-tokens": ("root", "count_tokens"),
         "verify": ("root", "verify"),
         "diff": ("totals", "diff"),
+        "report": ("report", "report"),
     },
     "Jobs over the shards of every slice": {
         "dedup": ("dedup", "dedup"),

@@ -1,0 +1,132 @@
+"""What the drop ledgers say of each rule: the values it measured, its limits, some records, and who stayed instead."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import xxhash
+
+from redpajama_data.engine.receipts import Receipt
+from redpajama_data.io import storage
+from redpajama_data.io.shards import read_jsonl
+from redpajama_data.report_page.documents import SEED, drawn
+
+LEDGERS, ENTRIES = 64, 20_000  # most ledgers of a stage, and entries of each, that are read
+CANDIDATES = 24  # records of a rule held for examples: of some no text can be shown
+LIMITS = 8  # different limits of a rule that are named
+COPIES = {"duplicate", "near_duplicate_book"}  # rules whose measured value is the id of the record that stayed
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A record that a rule dropped. ``reads`` are the files that its task read."""
+
+    id: str
+    measured: Any
+    limit: Any
+    reads: tuple[str, ...]
+    survivor: str | None = None
+
+
+@dataclass
+class Rule:
+    """A rule of a stage of a slice or job (``owner``): how many records it dropped by the receipts, ``seen`` in the
+    ledgers that were read, and what those say. ``copies`` counts the records that left for each one that stayed."""
+
+    owner: str
+    stage: str
+    name: str
+    count: int = 0
+    seen: int = 0
+    values: array[float] = field(default_factory=lambda: array("d"))
+    limits: Counter[str] = field(default_factory=Counter)
+    limit: float | None = None
+    candidates: list[Dropped] = field(default_factory=list)
+    copies: Counter[str] = field(default_factory=Counter)
+    leaving: dict[str, list[Dropped]] = field(default_factory=dict)
+
+    @property
+    def one_limit(self) -> float | None:
+        """The limit, when it is one number for all records."""
+        return self.limit if len(self.limits) == 1 else None
+
+
+def rules_of(root: str, every: Iterable[Receipt]) -> list[Rule]:
+    """The rules of a slice or job by its receipts, those of a stage together, the one that dropped most first.
+
+    Raises :class:`BrokenInput` for a damaged ledger.
+    """
+    found: dict[tuple[str, str], Rule] = {}
+    stages: dict[str, list[Receipt]] = {}
+    for receipt in every:
+        stages.setdefault(receipt.stage, []).append(receipt)
+        for name, count in receipt.dropped.items():
+            rule = found.setdefault((receipt.stage, name), Rule(receipt.slice, receipt.stage, name))
+            rule.count += count
+    for stage, receipts in stages.items():
+        by_path = {r.outputs["drops"].path: r for r in receipts if "drops" in r.outputs}
+        heaps: dict[str, list[tuple[float, str, int, Dropped]]] = {}
+        for path in drawn(list(by_path))[:LEDGERS]:
+            for entry in itertools.islice(read_jsonl(storage.join(root, path)), ENTRIES):
+                name = entry["rule"]
+                rule = found.setdefault((stage, name), Rule(by_path[path].slice, stage, name))
+                record = _record(entry, by_path[path])
+                _see(rule, record)
+                heap = heaps.setdefault(name, [])
+                item = (-_distance(record), record.id, rule.seen, record)
+                if len(heap) < CANDIDATES:
+                    heapq.heappush(heap, item)
+                elif item > heap[0]:
+                    heapq.heapreplace(heap, item)
+        for name, heap in heaps.items():
+            found[stage, name].candidates = [item[3] for item in sorted(heap, key=lambda i: (-i[0], i[1]))]
+    place = {stage: n for n, stage in enumerate(stages)}
+    return sorted(found.values(), key=lambda rule: (place[rule.stage], -rule.count, rule.name))
+
+
+def _record(entry: dict[str, Any], receipt: Receipt) -> Dropped:
+    survivor = entry.get("survivor")
+    if survivor is None and entry["rule"] in COPIES and isinstance(entry["measured"], str):
+        survivor = entry["measured"]
+    return Dropped(entry["id"], entry["measured"], entry["limit"], tuple(receipt.inputs[:8]), survivor)
+
+
+def _see(rule: Rule, record: Dropped) -> None:
+    rule.seen += 1
+    if record.limit is not None and (len(rule.limits) < LIMITS or str(record.limit) in rule.limits):
+        rule.limits[str(record.limit)] += 1
+        if is_number(record.limit):
+            rule.limit = float(record.limit)
+    if is_number(record.measured):
+        rule.values.append(float(record.measured))
+    if record.survivor is not None:
+        rule.copies[record.survivor] += 1
+        leaving = rule.leaving.setdefault(record.survivor, [])
+        if len(leaving) < 2:
+            leaving.append(record)
+
+
+def _distance(record: Dropped) -> float:
+    """How far a record is from its limit; of those without a number, a draw: the same in every run."""
+    if is_number(record.measured) and is_number(record.limit):
+        return abs(float(record.measured) - float(record.limit))
+    return xxhash.xxh3_64_intdigest(record.id.encode(), SEED) / (1 << 64)
+
+
+def is_number(value: Any) -> bool:
+    """True for a number that is one: no bool, no NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def clusters(rules: Iterable[Rule], most: int) -> Iterator[tuple[Rule, str, int, list[Dropped]]]:
+    """The largest groups of copies: the rule, the record that stayed, how many left for it, and some of those."""
+    groups = [(count, kept, rule) for rule in rules for kept, count in rule.copies.items()]
+    groups.sort(key=lambda group: (-group[0], group[2].owner, group[1]))
+    for count, kept, rule in groups[:most]:
+        yield rule, kept, count, rule.leaving[kept]
