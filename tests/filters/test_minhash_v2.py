@@ -1,0 +1,72 @@
+"""The signatures of RedPajama-V2 against their definition, written out in whole numbers of Python."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+import unicodedata
+
+import numpy as np
+import pytest
+
+from filters import minhash, minhash_v2
+
+PRIME = 2**61 - 1
+TEXT = "The Quick, brown fox — l'été d'Élodie; jumps over\tthe lazy dog.\n\nAnd again: the quick brown fox! " * 3
+
+
+def normalized(text: str) -> str:
+    """As quality_signals defines it: five steps in this order."""
+    text = "".join(letter for letter in text if letter not in string.punctuation)
+    return unicodedata.normalize("NFD", re.sub(r"\s+", " ", text.lower().strip()))
+
+
+def permutations() -> list[tuple[int, int]]:
+    random = np.random.RandomState(42)
+    return [
+        (int(random.randint(1, PRIME, dtype=np.uint64)), int(random.randint(0, PRIME, dtype=np.uint64)))
+        for _ in range(128)
+    ]
+
+
+def expected(text: str) -> list[int]:
+    words = normalized(text).split()
+    shingles = {" ".join(words[i : i + 13]) for i in range(len(words) - 12)}
+    hashes = [int.from_bytes(hashlib.sha1(shingle.encode()).digest()[:4], "little") for shingle in shingles]
+    return [min(((a * h + b) % 2**64 % PRIME) & 0xFFFFFFFF for h in hashes) for a, b in permutations()]
+
+
+@pytest.mark.parametrize(
+    "text", [TEXT, " ".join(f"word{n}" for n in range(3000)), "a " * 14, "İ̇x ß Å " * 9, "one\x1ctwo\u2003three " * 5]
+)
+def test_a_signature_is_the_published_definition(text: str) -> None:
+    found = minhash_v2.signature(text)
+    assert found is not None
+    assert found.tolist() == expected(text)
+
+
+def test_thirteen_words_make_a_signature_and_twelve_do_not() -> None:
+    words = [f"w{n}" for n in range(13)]
+    assert minhash_v2.signature(" ".join(words)) is not None
+    assert minhash_v2.signature(" ".join(words[:12]) + " ?!") is None
+    assert set(minhash_v2.banded(None).values()) == {None}
+
+
+def test_the_remainder_is_exact_at_its_ends() -> None:
+    values = np.array([0, PRIME - 1, PRIME, PRIME + 1, 2 * PRIME, 7 * PRIME, 8 * PRIME, 2**64 - 1], np.uint64)
+    table = (values & np.uint64(PRIME)) + (values >> np.uint64(61))
+    table -= np.uint64(PRIME) * (table >= np.uint64(PRIME))
+    assert table.tolist() == [int(value) % PRIME for value in values]
+
+
+@pytest.mark.parametrize("threshold", minhash_v2.BANDS)
+def test_bands_are_those_of_the_search_and_cut_the_signature(threshold: float) -> None:
+    bands, rows = minhash_v2.BANDS[threshold]
+    assert minhash.optimal_bands(threshold, minhash_v2.PERMUTATIONS) == (bands, rows)
+    signature = minhash_v2.signature(TEXT)
+    column = minhash_v2.banded(signature)[f"signature_sim{threshold}"]
+    assert signature is not None
+    assert column is not None
+    assert [len(band) for band in column] == [4 * rows] * bands
+    assert np.frombuffer(b"".join(column), ">u4").tolist() == signature[: bands * rows].tolist()
