@@ -37,7 +37,8 @@ from slices.parts.crawl_publish import publish_stage
 from slices.repairs import SETTING, chosen_from
 
 
-def _language_codes(value: tuple[str, ...]) -> tuple[str, ...]:
+def language_codes(value: tuple[str, ...]) -> tuple[str, ...]:
+    """The value of a setting that lists languages. Raises ValueError for what is no code of one."""
     if not value or not all(re.fullmatch(r"[a-z]{2,3}", code) for code in value):
         raise ValueError("expected codes of languages as fastText writes them, such as en,de")
     return value
@@ -47,7 +48,7 @@ class CommonCrawlSettings(SliceSettings):
     """Settings of the Common Crawl slice; the defaults are the published values."""
 
     repairs: Annotated[Names, chosen_from("common_crawl")] = Field((), description=SETTING)
-    languages: Annotated[Names, AfterValidator(_language_codes)] = Field(("en",), description="languages to keep")
+    languages: Annotated[Names, AfterValidator(language_codes)] = Field(("en",), description="languages to keep")
     shards: int = Field(5000, gt=0, description="CCNet shards of a dump: lines are compared within a shard")
     hash_in_mem: Annotated[int, Field(gt=0)] | Literal["all"] = Field(
         1, description="consecutive shards whose lines are compared with each other, or all of a dump"

@@ -104,6 +104,7 @@ def write_config(folder: Path, *, jobs: bool = False) -> list[Path]:
             "lm_dir": os.path.dirname(models["en.arpa.bin"]),
             "classifier": models["wikiref.bin"],
         }
+        slices["common_crawl_v2"] = {key: slices["common_crawl"][key] for key in ("input", "shards", "lm_dir")}
     written: dict[str, object] = {"slices": slices}
     if jobs:
         scored = {**JOBS["quality_score"], "model": str(model_paths()["wikiref.bin"])}

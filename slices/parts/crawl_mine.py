@@ -43,11 +43,14 @@ def mine_stage(
     hash_in_mem: int | None,
     min_length: int,
     steps: Steps,
-    keep_tail: bool,
+    keep_tail: bool = False,
     first_stays: bool = False,
+    buckets: Sequence[str] = PUBLISHED_BUCKETS,
 ) -> Stage:
     """One task a shard: :func:`mine_work`, with ``steps`` after the lines are cleaned, up to the bucket."""
     more: dict[str, Any] = {"first_stays": True} if first_stays else {}
+    if buckets != PUBLISHED_BUCKETS:
+        more["buckets"] = buckets
 
     def plan_tasks(given: StageInput) -> list[Planned]:
         layout = {(shard.dump, shard.number): shard for shard in crawl_shards(given.inputs, shards=shards)}
@@ -95,8 +98,9 @@ def mine_work(
     steps: Steps,
     keep_tail: bool,
     first_stays: bool = False,
+    buckets: Sequence[str] = PUBLISHED_BUCKETS,
 ) -> None:
-    """CCNet on one shard: clean its pages of duplicated lines, run ``steps``, store what falls into head or middle.
+    """CCNet on one shard: clean its pages of duplicated lines, run ``steps``, store what falls into ``buckets``.
 
     A document of another bucket leaves as ``bucket_in``, with its perplexity; ``keep_tail`` stores it as well.
     ``pages`` is how many the first reading found. Outputs: documents by language and bucket, and the keys of the
@@ -106,7 +110,7 @@ def mine_work(
     tables = [context.upstream(path) for path in duplicated]  # of rising ranges: one sorted array
     with _clean_lines(tables, bucket, first_stays, context.memory) as clean:
         documents = through(context, _pages_again(context, paths, segments, min_length), [clean, *steps])
-        parts = _store_buckets(context, documents, keep_tail)
+        parts = _store_buckets(context, documents, keep_tail, buckets)
     if receipt.read != pages:
         raise BrokenInput(
             f"{paths[0]} and the files after it: {receipt.read} pages, {pages} when their lines were read. "
@@ -139,7 +143,9 @@ def _pages_again(context: TaskContext, paths: Sequence[str], segments: Sequence[
                     yield context.receipt.read - 1, record
 
 
-def _store_buckets(context: TaskContext, documents: Numbered, keep_tail: bool) -> dict[str, list[int]]:
+def _store_buckets(
+    context: TaskContext, documents: Numbered, keep_tail: bool, buckets: Sequence[str]
+) -> dict[str, list[int]]:
     """Write documents by language and bucket; returns for each published ``<language>_<bucket>``, in the order of the
     parts' numbers in the keys, how many documents it has and the bytes of their CCNet records."""
     parts: dict[str, list[int]] = {}
@@ -149,7 +155,7 @@ def _store_buckets(context: TaskContext, documents: Numbered, keep_tail: bool) -
         waiting = stack.enter_context(_Waiting())
         for n, doc in documents:
             name = f"{doc.meta['language']}_{doc.meta['bucket']}"
-            decided = ccnet.bucket_in(doc, allowed=PUBLISHED_BUCKETS)
+            decided = ccnet.bucket_in(doc, allowed=buckets)
             if isinstance(decided, Drop):
                 context.drop(doc.id, decided, text=doc.text)
                 if not keep_tail:
