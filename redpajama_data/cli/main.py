@@ -35,6 +35,7 @@ SECTIONS = {  # of the help, in its order; name: module of redpajama_data.cli, a
         "overlap": ("overlap", "overlap"),
         "quality": ("quality", "quality"),
         "signals": ("signals", "signals"),
+        "redpajama-v2": ("redpajama_v2", "redpajama_v2"),
         "filter": ("filter", "filter_command"),
         "decontaminate": ("decontaminate", "decontaminate"),
         "tokenize": ("tokenize", "tokenize"),

@@ -108,8 +108,8 @@ def explain(words: tuple[str, ...], json_out: bool) -> None:
 @click.option("--check", metavar="PERCENT", help="Exit with 1 when a total is off the published one by more, as 5%.")
 @click.option(
     "--against",
-    type=click.Choice(["redpajama-1t", "llama"]),
-    help="Explain the difference to these published totals, slice by slice.",
+    type=click.Choice(["redpajama-1t", "llama", "redpajama-v2"]),
+    help="Explain the difference to these published totals, slice by slice; of redpajama-v2 by language.",
 )
 @json_option
 def count_tokens(
@@ -124,6 +124,7 @@ def count_tokens(
     rpj count-tokens out
     rpj count-tokens out --check 5% --json
     rpj count-tokens out --against llama
+    rpj count-tokens out --against redpajama-v2
     rpj count-tokens out/github/*.jsonl.zst --tokenizer llama/tokenizer.model
     """
     if not places:

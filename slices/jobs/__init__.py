@@ -18,6 +18,7 @@ NAMES = (
     "overlap",
     "decontaminate",
     "tokenize",
+    "redpajama_v2",
 )
 
 

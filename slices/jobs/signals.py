@@ -94,22 +94,16 @@ def signals_work(
                 if drop is not None:
                     context.drop(f"{path}#{batch.n[place]}", drop, text=text)
                     continue
-                meta = _meta(batch, place)
-                before = b'{"id":%b,"id_int":%d,"metadata":%b,"quality_signals":' % (
-                    to_json(doc_id),
-                    id_int,
-                    to_json(metadata(meta, shard)),
-                )
                 out.write(
-                    signals_object(
+                    signal_line(
                         text,
-                        meta,
+                        decoded_meta(batch, place),
+                        shard=shard,
+                        names=(doc_id, id_int),
                         sources=sources,
                         language=language,
                         words=words,
-                        max_lines=lines,
-                        before=before,
-                        after=b"}",
+                        lines=lines,
                     )
                 )
         out.close()
@@ -118,7 +112,31 @@ def signals_work(
     receipt.outputs["signals"] = Output(relative, file.bytes, file.sha256, out.records)
 
 
-def _meta(batch: Batch, place: int) -> dict[str, Any]:
+def signal_line(
+    text: str,
+    meta: dict[str, Any],
+    *,
+    shard: str,
+    names: tuple[str, int],
+    sources: SignalSources,
+    language: str,
+    words: Words,
+    lines: int,
+) -> bytes:
+    """The published line of a document; ``names`` are its ``id`` and ``id_int``."""
+    doc_id, id_int = names
+    before = b'{"id":%b,"id_int":%d,"metadata":%b,"quality_signals":' % (
+        to_json(doc_id),
+        id_int,
+        to_json(metadata(meta, shard)),
+    )
+    return signals_object(
+        text, meta, sources=sources, language=language, words=words, max_lines=lines, before=before, after=b"}"
+    )
+
+
+def decoded_meta(batch: Batch, place: int) -> dict[str, Any]:
+    """The meta of a record of a batch; empty when it is no object."""
     try:
         found = _decode_meta(batch.metas[place])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
