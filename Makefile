@@ -40,6 +40,9 @@ tour: sample .venv/.installed-test
 	$(BIN)/rpj quality score build/sample-run/c4 --model redpajama_data/sample/models/wikiref.bin --root build/sample-jobs --quiet
 	$(BIN)/rpj quality filter build/sample-jobs/quality_score --min 0.25 --root build/sample-jobs --quiet
 	$(BIN)/rpj signals build/sample-run/c4 --out build/sample-jobs --quiet
+	$(BIN)/rpj run --slice common_crawl_v2 --config $(SAMPLE)/rpj.yaml --root build/sample-v2 --quiet; test $$? -eq 3
+	$(BIN)/rpj redpajama-v2 build/sample-v2 --quiet
+	$(BIN)/rpj count-tokens build/sample-v2 --against redpajama-v2
 	$(BIN)/rpj filter build/sample-run --where 'rps_doc_word_count >= 50 and text_length < 1e5' --root build/sample-jobs --quiet
 	rm -rf build/sample-again
 	$(BIN)/rpj run --slice c4 --input $(SAMPLE)/c4 --root build/sample-again --quiet
@@ -58,7 +61,7 @@ tour: sample .venv/.installed-test
 	# From addresses to totals: every source in miniature on loopback, download --all, run --all, count-tokens. No network.
 	$(BIN)/python -m tests.download.offline build/tour-download
 	@echo
-	@echo "tour: download, run, status, explain, verify, count-tokens, overlap, tokenize, dedup, quality, signals, filter, diff, report, release, find, forget, help: all passed"
+	@echo "tour: download, run, status, explain, verify, count-tokens, overlap, tokenize, dedup, quality, signals, redpajama-v2, filter, diff, report, release, find, forget, help: all passed"
 
 # What the sample gave, read with other libraries, in an environment of their own: 650 MB that no test needs.
 READERS := build/readers

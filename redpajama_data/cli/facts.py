@@ -8,7 +8,7 @@ from redpajama_data.download.plan import Licence
 from redpajama_data.engine.slice_run import ORDER
 from redpajama_data.engine.stages import Slice
 from redpajama_data.release.description import Facts
-from slices import load
+from slices import BESIDE, load
 from slices.jobs import NAMES as JOBS
 from slices.jobs import load as load_job
 from slices.repairs import repairs_of
@@ -22,12 +22,16 @@ TERMS: Mapping[str, tuple[Licence, ...]] = {
     "arxiv": (arxiv.LICENCE,),
     "wikipedia": (wikipedia.LICENCE,),
     "stackexchange": (stackexchange.LICENCE,),
+    "common_crawl_v2": (common_crawl.LICENCE,),
 }
 
 
 def facts() -> dict[str, Facts]:
     """The facts of every slice, in the published order, and of every job."""
-    return {**{name: _facts(load(name)) for name in ORDER}, **{name: _facts(load_job(name)) for name in JOBS}}
+    return {
+        **{name: _facts(load(name)) for name in (*ORDER, *BESIDE)},
+        **{name: _facts(load_job(name)) for name in JOBS},
+    }
 
 
 def _facts(part: Slice) -> Facts:

@@ -12,13 +12,15 @@ from redpajama_data.cli import output
 from redpajama_data.cli.options import run_options
 from redpajama_data.defaults import config_here
 from redpajama_data.errors import UsageError
-from slices import NAMES
+from slices import BESIDE, NAMES
 from slices.jobs import NAMES as JOBS
 
 
 @click.command()
-@click.option("--slice", "names", multiple=True, metavar="NAME", help=f"A slice to run: {', '.join(NAMES)}.")
-@click.option("--all", "every", is_flag=True, help="Run all slices.")
+@click.option(
+    "--slice", "names", multiple=True, metavar="NAME", help=f"A slice to run: {', '.join((*NAMES, *BESIDE))}."
+)
+@click.option("--all", "every", is_flag=True, help="Run the seven slices of RedPajama-1T.")
 @click.option(
     "--config",
     "config_path",

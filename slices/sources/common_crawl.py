@@ -24,6 +24,10 @@ LISTING = "wet.paths.gz"
 LICENCE = Licence(
     "common-crawl", "https://commoncrawl.org/terms-of-use", "Common Crawl's terms of use hold; the pages are others'."
 )
+CLASSIFIER = (
+    "The run needs a classifier of references, whose published weights are gone: train one (rpj train classifier "
+    "--help) and name it as classifier: in rpj.yaml."
+)
 
 
 def plan(selection: Mapping[str, Any], client: Client, addresses: Addresses) -> Listing:
@@ -59,10 +63,7 @@ def plan(selection: Mapping[str, Any], client: Client, addresses: Addresses) -> 
     listing.notes.append(
         "No hashes are published: each file is held against its length and walked to the end of its last gzip member."
     )
-    listing.notes.append(
-        "The run needs a classifier of references, whose published weights are gone: train one (rpj train classifier "
-        "--help) and name it as classifier: in rpj.yaml."
-    )
+    listing.notes.append(CLASSIFIER)
     listing.files = [*listings, *pages]
     return listing
 

@@ -270,7 +270,10 @@ def test_models(cache: Path, shared_data: Path) -> None:
 CODE = ["--tokenizer", "TINY", "--set", "code_tokenizer=nosuch"]
 WRONG: list[tuple[list[str], str]] = [
     ([], r"which slice\? Give --slice NAME \(.*github.*\) or --all\."),
-    (["--slice", "gitlab"], r"no slice is called 'gitlab'\. The slices are common_crawl, .*stackexchange\."),
+    (
+        ["--slice", "gitlab"],
+        r"no slice is called 'gitlab'\. The slices are common_crawl, .*stackexchange, common_crawl_v2\.",
+    ),
     (["--slice", "github", "--all"], r"--all and --slice exclude each other\. Give one of them\."),
     (
         ["--slice", "github", "--root", "NEW"],

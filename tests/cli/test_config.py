@@ -113,12 +113,14 @@ def test_set_that_nothing_has(item: str, message: str) -> None:
         split_settings(parse_sets([item]), {"github": GithubSettings})
 
 
-def test_the_named_run_is_valid() -> None:
-    from slices import load
+@pytest.mark.parametrize("named", ["redpajama-1t", "redpajama-v2"])
+def test_the_named_runs_are_valid(named: str) -> None:
+    from slices import jobs, load
 
-    path = str(Path(__file__).resolve().parents[2] / "configs" / "redpajama-1t.yaml")
+    path = str(Path(__file__).resolve().parents[2] / "configs" / f"{named}.yaml")
     config = load_config(path, {})
     assert isinstance(config, RunConfig)
     for name in config.slices:
-        part = load(name)
-        slice_settings(part.settings, name, config, {}, path)
+        slice_settings(load(name).settings, name, config, {}, path)
+    for name in config.jobs:
+        slice_settings(jobs.load(name).settings, name, config, {}, path)

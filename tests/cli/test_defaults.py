@@ -93,7 +93,7 @@ def test_which_configuration_is_taken(there: list[str], taken: str | None, tmp_p
     assert root_here("named") == "named"
 
 
-@pytest.mark.parametrize("name", ["redpajama-1t", "redpajama-1t-corrected"])
+@pytest.mark.parametrize("name", ["redpajama-1t", "redpajama-1t-corrected", "redpajama-v2"])
 def test_a_configuration_that_rpj_brings_is_named_without_folder(name: str, rpj: Rpj) -> None:
     """In a checkout and in a wheel; a file of the user's comes first."""
     found = config_here(name)

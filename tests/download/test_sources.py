@@ -91,6 +91,16 @@ def test_a_dump_that_is_not_there_is_named(site: Site) -> None:
         listed("common_crawl", site, dumps=["../x"])
 
 
+def test_dumps_of_redpajama_v2_must_be_named(site: Site) -> None:
+    mini.crawl(site, "2023-06", WET)
+    with pytest.raises(UsageError, match="--config redpajama-v2, which names all 84"):
+        listed("common_crawl_v2", site)
+    listing, files = listed("common_crawl_v2", site, dumps=["2023-06"])
+    assert len(files) == 11
+    assert not any("classifier" in note for note in listing.notes)
+    assert sources.load("common_crawl_v2").slice == "common_crawl_v2"
+
+
 # ---------------------------------------------------------------------------------------------- c4 and the hub
 
 
@@ -479,6 +489,8 @@ def test_a_larger_sample_keeps_what_a_smaller_one_has() -> None:
     [
         ("common_crawl", {"input": ["raw/cc/2023-06", "x/CC-MAIN-2022-05/"], "shards": 10},
          {"dumps": ["2023-06", "2022-05"], "shard_count": 10}),
+        ("common_crawl_v2", {"input": ["raw/common_crawl_v2/2014-15"], "shards": 5000},
+         {"dumps": ["2014-15"], "shard_count": 5000}),
         ("wikipedia", {"languages": ["de"], "date": "20230401"}, {"langs": ["de"], "date": "20230401"}),
         ("stackexchange", {"sites": ["all"]}, {}),
         ("stackexchange", {"sites": ["cs.stackexchange.com"]}, {"sites": ["cs.stackexchange.com"]}),
