@@ -19,6 +19,7 @@ from redpajama_data.report_page import documents, drops, examples
 from redpajama_data.report_page.documents import FIGURES, TOPS, Sample
 from redpajama_data.report_page.examples import Cluster, RuleShown
 from redpajama_data.report_page.histogram import Histogram, Series, histogram
+from redpajama_data.report_page.signals import signals_of
 from redpajama_data.report_page.texts import Places
 from redpajama_data.report_page.trouble import Trouble, troubles
 from redpajama_data.reports import against_table, waterfall_table
@@ -77,6 +78,7 @@ class Report:
     clusters: list[Cluster]
     overlap: dict[str, Any] | None
     repairs: list[Repairs]
+    signals: list[Histogram]
     trouble: list[Trouble]
     examples: int
 
@@ -116,6 +118,7 @@ def collect(root: str, facts: Mapping[str, Facts], readers: Mapping[str, Reader]
         repairs=[
             _repairs(note, facts[note.slice]) for note in notes if note.slice in facts and facts[note.slice].repairs
         ],
+        signals=signals_of(root, every.get("signals", [])),
         trouble=troubles(root, notes, every),
         examples=count,
     )

@@ -89,7 +89,9 @@ def sample(root: str, shards: Sequence[Output]) -> Sample:
     """
     total = sum(out.records for out in shards)
     few = total <= DOCUMENTS
-    chosen = sorted(drawn([out.path for out in shards if out.records])[: None if few else SHARDS])
+    chosen = drawn([out.path for out in shards if out.records])[: None if few else SHARDS]
+    records = {out.path: out.records for out in shards}
+    chosen.sort(key=lambda path: (records[path], path))  # what small ones leave over goes to the larger ones
     found: list[Published] = []
     left = CHARACTERS
     for place, path in enumerate(chosen):

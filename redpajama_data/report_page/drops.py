@@ -16,9 +16,10 @@ from redpajama_data.engine.receipts import Receipt
 from redpajama_data.io import storage
 from redpajama_data.io.shards import read_jsonl
 from redpajama_data.report_page.documents import SEED, drawn
+from redpajama_data.report_page.texts import RECORDS
 
 LEDGERS, ENTRIES = 64, 20_000  # most ledgers of a stage, and entries of each, that are read
-CANDIDATES = 24  # records of a rule held for examples: of some no text can be shown
+CANDIDATES = 24  # records of a rule held for examples, which are at most 20
 LIMITS = 8  # different limits of a rule that are named
 COPIES = {"duplicate", "near_duplicate_book"}  # rules whose measured value is the id of the record that stayed
 
@@ -32,6 +33,9 @@ class Dropped:
     limit: Any
     reads: tuple[str, ...]
     survivor: str | None = None
+
+
+_Ranked = tuple[bool, float, str, int, Dropped]  # what is shown first is largest; no two have the first four alike
 
 
 @dataclass
@@ -71,7 +75,7 @@ def rules_of(root: str, every: Iterable[Receipt]) -> list[Rule]:
             rule.count += count
     for stage, receipts in stages.items():
         by_path = {r.outputs["drops"].path: r for r in receipts if "drops" in r.outputs}
-        heaps: dict[str, list[tuple[float, str, int, Dropped]]] = {}
+        heaps: dict[str, list[_Ranked]] = {}
         for path in drawn(list(by_path))[:LEDGERS]:
             for entry in itertools.islice(read_jsonl(storage.join(root, path)), ENTRIES):
                 name = entry["rule"]
@@ -79,15 +83,21 @@ def rules_of(root: str, every: Iterable[Receipt]) -> list[Rule]:
                 record = _record(entry, by_path[path])
                 _see(rule, record)
                 heap = heaps.setdefault(name, [])
-                item = (-_distance(record), record.id, rule.seen, record)
+                item = (_within_reach(record.id), -_distance(record), record.id, rule.seen, record)
                 if len(heap) < CANDIDATES:
                     heapq.heappush(heap, item)
                 elif item > heap[0]:
                     heapq.heapreplace(heap, item)
         for name, heap in heaps.items():
-            found[stage, name].candidates = [item[3] for item in sorted(heap, key=lambda i: (-i[0], i[1]))]
+            found[stage, name].candidates = [item[-1] for item in sorted(heap, reverse=True)]
     place = {stage: n for n, stage in enumerate(stages)}
     return sorted(found.values(), key=lambda rule: (place[rule.stage], -rule.count, rule.name))
+
+
+def _within_reach(id: str) -> bool:
+    """Whether a text is looked for, as far as the place of a record in its file goes."""
+    number = id.rpartition("#")[2]
+    return number.isdigit() and int(number) < RECORDS
 
 
 def _record(entry: dict[str, Any], receipt: Receipt) -> Dropped:
@@ -125,8 +135,11 @@ def is_number(value: Any) -> bool:
 
 
 def clusters(rules: Iterable[Rule], most: int) -> Iterator[tuple[Rule, str, int, list[Dropped]]]:
-    """The largest groups of copies: the rule, the record that stayed, how many left for it, and some of those."""
-    groups = [(count, kept, rule) for rule in rules for kept, count in rule.copies.items()]
-    groups.sort(key=lambda group: (-group[0], group[2].owner, group[1]))
-    for count, kept, rule in groups[:most]:
+    """The ``most`` largest groups of copies of each rule: the rule, the record that stayed, how many left for it, and
+    some of those; the largest first."""
+    groups = []
+    for rule in rules:
+        own = sorted(rule.copies.items(), key=lambda item: (-item[1], item[0]))
+        groups += [(count, kept, rule) for kept, count in own[:most]]
+    for count, kept, rule in sorted(groups, key=lambda group: (-group[0], group[2].owner, group[1])):
         yield rule, kept, count, rule.leaving[kept]

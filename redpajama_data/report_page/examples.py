@@ -8,7 +8,7 @@ from typing import Any
 
 from redpajama_data.report_page import drops
 from redpajama_data.report_page.documents import FIELD_OF_RULE, FIGURES, Sample
-from redpajama_data.report_page.drops import Rule
+from redpajama_data.report_page.drops import Dropped, Rule
 from redpajama_data.report_page.histogram import Histogram, Series, histogram
 from redpajama_data.report_page.texts import Places, texts_of
 
@@ -56,8 +56,8 @@ def shown(
 ) -> tuple[dict[str, list[RuleShown]], list[Cluster]]:
     """The rules of each slice and job, and the largest clusters of copies; with ``count`` 0 no record of either."""
     every = [rule for own in rules.values() for rule in own]
-    groups = list(drops.clusters(every, 2 * count))
-    wanted = [record.id for rule in every for record in rule.candidates] if count else []
+    groups = list(drops.clusters(every, count))
+    wanted = [record.id for rule in every for record in rule.candidates[: 2 * count]]
     wanted += [name for _, kept, _, leaving in groups for name in (kept, leaving[0].id)]
     texts = texts_of(places, wanted)
     clusters = [
@@ -67,7 +67,7 @@ def shown(
             left,
             [
                 Example(kept, "stayed", _head(texts.get(kept))),
-                Example(leaving[0].id, _value(leaving[0].measured), _head(texts.get(leaving[0].id))),
+                Example(leaving[0].id, _likeness(leaving[0]), _head(texts.get(leaving[0].id))),
             ],
         )
         for rule, kept, left, leaving in groups
@@ -85,7 +85,7 @@ def _shown(rule: Rule, sample: Sample, texts: Mapping[str, str], count: int) -> 
     if values:
         series.append(Series("kept", values, sample.of / len(sample.documents)))
     near = sorted(kept, key=lambda d: (abs(d.values[name or ""] - limit), d.id))[:count] if limit is not None else []
-    with_text = sorted(rule.candidates, key=lambda record: record.id not in texts)  # stable: the nearest stay first
+    with_text = sorted(rule.candidates[: 2 * count], key=lambda record: record.id not in texts)
     return RuleShown(
         rule.owner,
         rule.stage,
@@ -97,6 +97,11 @@ def _shown(rule: Rule, sample: Sample, texts: Mapping[str, str], count: int) -> 
         [Example(each.id, _value(each.measured), _head(texts.get(each.id))) for each in with_text[:count]],
         [Example(each.id, _value(each.values[name or ""]), _head(each.text)) for each in near],
     )
+
+
+def _likeness(record: Dropped) -> str:
+    """How a record that left is like the one that stayed, where that was measured."""
+    return f"left, {record.measured:.1%} alike" if isinstance(record.measured, float) else "left"
 
 
 def _head(text: str | None) -> str | None:

@@ -50,7 +50,8 @@ def said_of(found: Histogram) -> str:
 
 
 def histogram_svg(found: Histogram) -> Markup:
-    """Bars, what was dropped upon what was kept, and the limit as a line."""
+    """Bars, what was dropped upon what was kept, and the limit as a line. A bar is as high as the square root of its
+    records, so that few are seen beside many."""
     return _svg(_WIDTH, _HEIGHT, said_of(found), _bars(found))
 
 
@@ -60,11 +61,11 @@ def _bars(found: Histogram) -> Iterator[Markup]:
     highest = max(map(sum, columns)) or 1
     step = (_RIGHT - _LEFT) / len(columns)
     for place, column in enumerate(columns):
-        base = float(_BOTTOM)
+        base, scale = float(_BOTTOM), (sum(column) / highest) ** 0.5 * (_BOTTOM - _TOP) / (sum(column) or 1)
         for kind, count in zip(kinds, column, strict=True):
             if not count:
                 continue
-            height = max(1.0, (_BOTTOM - _TOP) * count / highest)  # one record among millions is seen too
+            height = max(1.5, scale * count)  # one record among millions is seen too
             yield Markup('<rect class="{}" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"/>').format(
                 kind, _LEFT + place * step + 0.5, base - height, step - 1, height
             )
@@ -134,15 +135,16 @@ LABELS = {
     "changed": "text changed by steps",
     "published": "published",
     "left": "left",
+    "read": "read by the job",
 }
 
 
-def falls(rows: Sequence[dict[str, Any]]) -> list[Fall]:
-    """The rows of a waterfall, each with its bar."""
+def falls(rows: Sequence[dict[str, Any]], *, job: bool = False) -> list[Fall]:
+    """The rows of a waterfall, of a slice or of a ``job``, each with its bar."""
     top = max((row["documents"] for row in rows), default=0)
     now, found = top, []
     for row in rows:
-        label = row["rule"] or LABELS[row["kind"]]
+        label = row["rule"] or LABELS["read" if job and row["kind"] == "raw" else row["kind"]]
         if row["kind"] in _GONE:
             before, now = now, now - row["documents"]
             said = f"{label}: from {before:,} to {now:,} records"

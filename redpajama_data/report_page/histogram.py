@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 BINS = 24
-WIDE = 50  # the largest value over the median from which an axis goes by powers of ten
+WIDE = 10  # the largest value over the median from which an axis goes by powers of ten
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,13 @@ def histogram(name: str, series: Sequence[Series], *, limit: float | None = None
         return None
     inside = every if limit is None else np.append(every, limit)
     low, high, median = float(inside.min()), float(inside.max()), float(np.median(every))
-    log = (low >= 0 and high > 20 and high > WIDE * max(median, 1e-9)) or (low >= 1 and high / low > WIDE)
+    log = low >= 0 and high > 20 and high > WIDE * median
     first, last = _axis(low, log), _axis(high, log)
     edges = np.linspace(first, last, BINS + 1)
     counts: dict[str, list[float]] = {}
     for each, values in zip(series, finite, strict=True):
-        heights = np.histogram(np.log10(1 + values) if log else values, edges)[0] * each.weight
+        placed = np.clip(np.log10(1 + values), first, last) if log else values  # no value lost by a rounding
+        heights = np.histogram(placed, edges)[0] * each.weight
         before = counts.get(each.kind)
         counts[each.kind] = heights.tolist() if before is None else (heights + np.asarray(before)).tolist()
     return Histogram(
@@ -82,7 +83,7 @@ def _ticks(low: float, high: float, log: bool) -> list[float]:
         return powers[::-step][::-1] or [low, high]
     rough = (high - low) / 4
     size = 10.0 ** math.floor(math.log10(rough))
-    step_size = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough)
+    step_size = next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough)
     first = math.ceil(low / step_size)
     count = math.floor(high / step_size) - first + 1
     return [round((first + n) * step_size, 12) for n in range(max(0, count))] or [low, high]

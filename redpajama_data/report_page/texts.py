@@ -14,8 +14,7 @@ from redpajama_data.io import storage
 from redpajama_data.io.root_paths import RUN, WITHIN
 from redpajama_data.io.shards import read_jsonl, read_stored
 
-RECORDS = 20_000  # a record that is further on in its file is not looked for
-RAW_RECORDS = 2_000  # the same in a raw file, which takes longer to read
+RECORDS = 5_000  # a record that is further on in its file is not looked for
 HEAD = 4000  # characters of a text that are held
 
 _STORED = ("shard", "mined")  # roles of files with whole documents
@@ -53,7 +52,7 @@ def texts_of(places: Places, ids: Iterable[str]) -> dict[str, str]:
     wanted: dict[str, dict[int, str]] = {}
     for each in sorted(set(ids)):
         path, _, number = each.rpartition("#")
-        if number.isdigit():
+        if number.isdigit() and int(number) < RECORDS:
             wanted.setdefault(path, {})[int(number)] = each
     found: dict[str, str] = {}
     for path, numbers in wanted.items():
@@ -63,22 +62,22 @@ def texts_of(places: Places, ids: Iterable[str]) -> dict[str, str]:
         names = set(numbers.values())
         for held in places.stored.get(path, ()):
             documents = (doc for _, doc in read_stored(storage.join(places.root, held)))
-            found |= _by_id(documents, names - found.keys(), RECORDS)
-        if names - found.keys() and min(numbers) < RAW_RECORDS:
+            found |= _by_id(documents, names - found.keys())
+        if names - found.keys():
             found |= _raw(places, path, {n: name for n, name in numbers.items() if name not in found})
-    return {name: text for name, text in found.items() if text}
+    return found
 
 
 def _of_shard(path: str, numbers: dict[int, str]) -> dict[str, str]:
-    lines = itertools.islice(read_jsonl(path), min(RECORDS, max(numbers) + 1))
+    lines = itertools.islice(read_jsonl(path), max(numbers) + 1)
     return {numbers[n]: record["text"][:HEAD] for n, record in enumerate(lines) if n in numbers}
 
 
-def _by_id(documents: Iterator[Document], wanted: set[str], most: int) -> dict[str, str]:
+def _by_id(documents: Iterator[Document], wanted: set[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     if not wanted:
         return found
-    for doc in itertools.islice(documents, most):
+    for doc in itertools.islice(documents, RECORDS):
         if doc.id in wanted:
             found[doc.id] = doc.text[:HEAD]
             if len(found) == len(wanted):
@@ -98,6 +97,6 @@ def _raw(places: Places, path: str, numbers: dict[int, str]) -> dict[str, str]:
             return _of_shard(there, numbers)
         same = {f"{there}#{n}": name for n, name in numbers.items()}
         documents = (doc if isinstance(doc, Document) else Document("", "", {}) for doc in reader(there))
-        return {same[name]: text for name, text in _by_id(documents, set(same), RAW_RECORDS).items()}
+        return {same[name]: text for name, text in _by_id(documents, set(same)).items()}
     except (RpjError, OSError):  # a raw file that is gone or breaks off: the report is of the root
         return {}

@@ -12,18 +12,20 @@ from typing import Any
 
 import lxml.html
 import pytest
+import roots_of_jobs
 from click.testing import CliRunner
 
 from redpajama_data.cli.facts import facts
 from redpajama_data.cli.main import cli
 from redpajama_data.cli.report import READERS
+from redpajama_data.engine.receipts import Quarantine, save_quarantine
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.report_page import documents, drops
 from redpajama_data.report_page.collect import Report, collect, fewer
 from redpajama_data.report_page.compare import compare
 from redpajama_data.report_page.page import render
 
-SECTIONS = ("totals", "missing", "slices", "jobs", "duplicates", "overlap", "repairs", "trouble", "how")
+SECTIONS = ("totals", "missing", "slices", "jobs", "duplicates", "overlap", "signals", "repairs", "trouble", "how")
 
 
 @pytest.fixture(scope="session")
@@ -144,10 +146,8 @@ def test_the_policy_lets_in_the_two_parts_of_the_page_alone(report: Report) -> N
 
 
 def test_corpus_text_is_text_and_can_be_left_out(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
-    import roots_of_jobs as jobs
-
     evil = "</pre><script>alert('x')</script><img src=x onerror=alert(1)> & \"quoted\" \ud7ff"
-    root = jobs.make(tmp_path, {"c4/a": [evil, f"measure {evil}", "<b>"]}, tiny_tokenizer, min_length=5)
+    root = roots_of_jobs.make(tmp_path, {"c4/a": [evil, f"measure {evil}", "<b>"]}, tiny_tokenizer, min_length=5)
     for count in (2, 0):
         assert invoke("report", root, "--out", tmp_path / "r.html", "--examples", count).exit_code == 0
         html = (tmp_path / "r.html").read_text()
@@ -189,6 +189,33 @@ def test_another_root_stands_beside_it(reported: Path, tmp_path: Path, tiny_toke
     assert (books[1]["documents"] > 0, books[2]["documents"]) == (True, None)
     assert {row[0] for row in told["rules"]} == {"books"}
     assert lxml.html.parse(str(tmp_path / "r.html")).xpath("//section[@id='against']//table")
+
+
+def test_a_quarantined_task_is_named_with_what_to_do(reported: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(reported, root)
+    reason = "c4-train.json.gz: <out of memory>. Give fewer --workers."
+    for n in range(60):
+        save_quarantine(str(root), Quarantine("c4", "publish", f"{n:05d}-x", [], reason))
+    found = next(each for each in collect(str(root), facts(), {}).trouble if each.kind == "quarantined")
+    assert (found.owner, found.count, len(found.what)) == ("c4", 60, 50)
+    assert invoke("report", root, "--out", tmp_path / "r.html").exit_code == 0
+    html = (tmp_path / "r.html").read_text()
+    assert "publish/00000-x: c4-train.json.gz: &lt;out of memory&gt;. Give fewer --workers." in html
+    assert "Mend what the reason says, then run the same command again" in html
+    assert "And 10 more" in html
+
+
+def test_signals_are_shown_where_they_were_measured(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
+    texts = [f"{'word ' * n}. Another sentence with {n} words." for n in range(1, 40)]
+    root = roots_of_jobs.make(tmp_path, {"c4/a": texts}, tiny_tokenizer, min_length=1)
+    assert collect(str(root), {}, {}).signals == []
+    made = invoke("signals", root / "toy_job", "--out", root, "--quiet")
+    assert made.exit_code == 0, made.stderr
+    signals = {figure.name: figure for figure in collect(str(root), {}, {}).signals}
+    words = signals["rps_doc_word_count"]
+    assert (words.values, words.low, words.high) == (39, 6, 44)
+    assert not any(name.startswith("rps_lines") for name in signals)
 
 
 def test_what_is_wrong_is_said_with_what_to_do(tmp_path: Path, reported: Path) -> None:
