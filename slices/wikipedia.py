@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -27,7 +27,7 @@ from redpajama_data.io.storage import RawFile
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.pipeline.work import Steps, publish_work
 from slices.parts.wikitext_process import page_time_limit
-from slices.readers.wikipedia_dump import id_prefix, read_pages
+from slices.readers.wikipedia_dump import id_prefix, own_link_names, read_pages
 from slices.readers.wikipedia_forms import PATTERNS, copies, dump_name, refuse_two_forms
 from slices.readers.wikipedia_pieces import Piece, split_dump
 from slices.repairs import SETTING, chosen_from
@@ -99,8 +99,12 @@ def publish_piece(
     steps: Steps,
     max_malformed: float,
     tokenizer: ModelFile,
+    own_names: bool = False,
 ) -> None:
-    """Read a piece of a dump, clean its pages, publish them. ``piece_bytes`` is the piece's size in the dump."""
+    """Read a piece of a dump, clean its pages, publish them. ``piece_bytes`` is the piece's size in the dump.
+    ``own_names``: what the dump itself calls files and categories counts as well."""
+    if own_names:
+        steps = [partial(wikitext.with_link_names, names=own_link_names(path)), *steps]
     context.receipt.raw_bytes = piece_bytes
     context.receipt.notes["source"] = path
     reader = partial(read_pages, language=language, timestamp=timestamp, piece=piece)
@@ -130,7 +134,7 @@ def plan_split(given: StageInput, *, settings: WikipediaSettings) -> list[Planne
                 split_work,
                 path=raw.path,
                 name=dump_name(raw.path),
-                languages=() if raw.path in settings.input else settings.languages,
+                languages=() if raw.path in settings.input else languages_read(settings),
                 same_as=same.get(raw.path),
                 piece_size=settings.piece_size,
             ),
@@ -140,8 +144,18 @@ def plan_split(given: StageInput, *, settings: WikipediaSettings) -> list[Planne
     ]
 
 
-def plan_publish(given: StageInput, *, date: str, steps: Steps, run: RunSettings) -> list[Planned]:
+def languages_read(settings: WikipediaSettings) -> tuple[str, ...]:
+    """The languages to take, empty for all: those of the setting, but with ``namespaces_of_dump``, where none are
+    asked for, any language that is there."""
+    asked_for = "languages" in settings.model_fields_set
+    return () if "namespaces_of_dump" in settings.repairs and not asked_for else settings.languages
+
+
+def plan_publish(
+    given: StageInput, *, date: str, steps: Steps, run: RunSettings, own_names: bool = False
+) -> list[Planned]:
     """One task a piece, named after the dump and numbered when there are several."""
+    more: dict[str, Any] = {"own_names": True} if own_names else {}
     raw_files = {raw.path: raw for raw in given.inputs}
     planned = []
     for receipt in given.receipts["split"]:
@@ -160,6 +174,7 @@ def plan_publish(given: StageInput, *, date: str, steps: Steps, run: RunSettings
                 steps=steps,
                 max_malformed=run.max_malformed,
                 tokenizer=run.tokenizer,
+                **more,
             )
             planned.append(Planned(receipt.task if len(pieces) == 1 else f"{receipt.task}-{number:05d}", work, [raw]))
     return planned
@@ -167,7 +182,7 @@ def plan_publish(given: StageInput, *, date: str, steps: Steps, run: RunSettings
 
 def check(settings: WikipediaSettings, inputs: Sequence[RawFile]) -> None:
     """Raise :class:`~redpajama_data.errors.UsageError` for inputs of which pages would be published twice."""
-    refuse_two_forms(inputs, settings.languages, settings.input)
+    refuse_two_forms(inputs, languages_read(settings), settings.input)
 
 
 def stages(settings: WikipediaSettings, run: RunSettings) -> list[Stage]:
@@ -184,9 +199,12 @@ def stages(settings: WikipediaSettings, run: RunSettings) -> list[Stage]:
         *([wikitext_emptied.no_emptied] if "no_emptied" in fixed else []),
         wikitext.not_empty,
     ]
+    publish_pieces = partial(plan_publish, date=settings.date, steps=steps, run=run)
+    if "namespaces_of_dump" in fixed:
+        publish_pieces = partial(publish_pieces, own_names=True)
     return [
         Stage("split", partial(plan_split, settings=settings)),
-        Stage("publish", partial(plan_publish, date=settings.date, steps=steps, run=run), ("split",)),
+        Stage("publish", publish_pieces, ("split",)),
     ]
 
 

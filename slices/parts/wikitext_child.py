@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import resource
 import signal
@@ -11,11 +12,11 @@ import sys
 from typing import Any, NoReturn
 
 from filters import wikitext
+from filters.wikitext import NO_NAMES, LinkNames
 from redpajama_data.document import Document, Drop
 
-REQUEST = struct.Struct("<QQdII")  # number, limit, CPU seconds, bytes of the language, bytes of the wikitext
+REQUEST = struct.Struct("<QQdII")  # number, limit, CPU seconds, bytes of how it is read, bytes of the wikitext
 REPLY = struct.Struct("<QIcI")  # number, bytes of the wikitext, what the reply is, bytes that follow
-WITHOUT_CATEGORIES = "/without_categories"  # behind the language
 TEXT, UNPARSABLE, ERROR = b"T", b"U", b"E"
 OVER_LIMIT = 77  # exit status of a counting child that gave up
 LAST_RESORT = 3600  # CPU seconds of a counting child: only if the tokenizer spins without making a token
@@ -29,19 +30,18 @@ def serve(counting: bool, parent: int) -> None:
     sys.stdout = sys.stderr  # nothing but replies goes to the pipe
     gc.set_threshold(_GC_THRESHOLD)
     while len(head := source.read(REQUEST.size)) == REQUEST.size:
-        number, limit, cpu_seconds, language_size, text_size = REQUEST.unpack(head)
-        body = source.read(language_size + text_size)
-        if len(body) != language_size + text_size:
+        number, limit, cpu_seconds, how_size, text_size = REQUEST.unpack(head)
+        body = source.read(how_size + text_size)
+        if len(body) != how_size + text_size:
             return  # whoever asks is gone
-        language = body[:language_size].decode()
-        text = body[language_size:].decode("utf-8", "surrogatepass")
+        text = body[how_size:].decode("utf-8", "surrogatepass")
         if counting:
             _count_steps(limit)
             _end_with(parent)
             resource.setrlimit(resource.RLIMIT_CPU, (LAST_RESORT, LAST_RESORT))
         else:
             signal.setitimer(signal.ITIMER_PROF, cpu_seconds)  # SIGPROF ends the process, even inside C code
-        kind, answer = _answer(text, language)
+        kind, answer = _answer(text, body[:how_size])
         if not counting:
             signal.setitimer(signal.ITIMER_PROF, 0)
         reply = answer.encode("utf-8", "surrogatepass")
@@ -49,12 +49,18 @@ def serve(counting: bool, parent: int) -> None:
         sink.flush()
 
 
-def _answer(text: str, language: str) -> tuple[bytes, str]:
+def how_asked(doc: Document, *, categories: bool) -> bytes:
+    """How a page is to be read, as bytes: its language, whether names of categories stay, names of the dump's own."""
+    return json.dumps([doc.meta["language"], categories, *doc.work.get("link_names", NO_NAMES)]).encode()
+
+
+def _answer(text: str, how: bytes) -> tuple[bytes, str]:
     """Clean one page; return the kind of reply and its text."""
     try:
-        name, option, _ = language.partition(WITHOUT_CATEGORIES)
-        page = Document("", text, {"language": name})
-        result = wikitext.unparsable(page, categories=False) if option else wikitext.unparsable(page)
+        language, categories, media, category = json.loads(how)
+        names = LinkNames(tuple(media), tuple(category))
+        page = Document("", text, {"language": language}, {"link_names": names})
+        result = wikitext.unparsable(page, categories=categories)
     except Exception as error:  # reported to the parent, which raises it with the page's name
         return ERROR, f"{type(error).__name__}: {error}"
     return (UNPARSABLE, str(result.measured)) if isinstance(result, Drop) else (TEXT, result.text)

@@ -44,7 +44,7 @@ from slices.parts.wikitext_child import (
     REQUEST,
     TEXT,
     UNPARSABLE,
-    WITHOUT_CATEGORIES,
+    how_asked,
 )
 
 _WALL_SECONDS = 1800  # without a byte to or from the child that cleans: 900 times the CPU time that ends it
@@ -95,9 +95,8 @@ class Child:
         """
         try:
             self.number += 1
-            language = doc.meta["language"] + ("" if categories else WITHOUT_CATEGORIES)
-            name, page = language.encode(), doc.text.encode("utf-8", "surrogatepass")
-            request = REQUEST.pack(self.number, limit, cpu_seconds, len(name), len(page)) + name + page
+            how, page = how_asked(doc, categories=categories), doc.text.encode("utf-8", "surrogatepass")
+            request = REQUEST.pack(self.number, limit, cpu_seconds, len(how), len(page)) + how + page
             reply = self._exchange(request)
             if reply is None:
                 return None
@@ -186,6 +185,7 @@ def page_time_limit(doc: Document, *, limit: int, cpu_seconds: float, categories
             return _ended(doc.id, status, limit)
     else:
         _local.child = child
+    doc.work.pop("link_names", None)
     kind, answer = reply
     if kind == UNPARSABLE:
         return Drop("unparsable", answer, "wikitext mwparserfromhell accepts")

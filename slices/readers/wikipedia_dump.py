@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import quote
 
+from filters.wikitext import LinkNames
 from redpajama_data.document import Document, Drop, Rejected
 from redpajama_data.errors import BrokenInput
 from redpajama_data.io import first_bytes
@@ -77,6 +78,14 @@ def read_pages(
             raise error
         if not chunk:
             return
+
+
+def own_link_names(path: str) -> LinkNames:
+    """What a dump calls its namespaces of files and media (6, -2) and of categories (14); none where its head does not
+    say, or cannot be read."""
+    own = _read_head(path).namespaces
+    media = tuple(name for key in ("-2", "6") if (name := own.get(key, "").strip()))
+    return LinkNames(media, tuple(name for name in (own.get("14", "").strip(),) if name))
 
 
 class _Sorter:

@@ -4,6 +4,16 @@ from slices.repairs.table import Repair
 
 REPAIRS: tuple[Repair, ...] = (
     Repair(
+        "namespaces_of_dump",
+        "wikipedia",
+        "links to files and categories are known by a table of 20 languages; in any other they stay as text, and a "
+        "dump of another language is passed over",
+        "by the names that the dump gives in its siteinfo, beside those of the table; every dump that is there is read "
+        "unless languages are asked for",
+        "MediaWiki: namespaces -2, 6 and 14 of the export's siteinfo; the setting is languages",
+        ("ltg: Mola.\n[[Fails:A.png|thumb|B]][[Kategoreja:C]]", "Mola.\nthumb|BKategoreja:C", "Mola.\nC"),
+    ),
+    Repair(
         "without_categories",
         "wikipedia",
         "the names of a page's categories, or the keys to sort it by, stay as text at its end",

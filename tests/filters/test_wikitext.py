@@ -294,11 +294,11 @@ def test_the_child_gives_back_what_it_was_given() -> None:
 
 
 def test_a_defect_in_the_cleaning_is_an_error_not_a_drop(monkeypatch: pytest.MonkeyPatch) -> None:
-    def defective(_: Document) -> Document:
+    def defective(_: Document, *, categories: bool) -> Document:
         raise KeyError("language")
 
     monkeypatch.setattr(wikitext, "unparsable", defective)
-    reply = wikitext_child._answer("a", "en")
+    reply = wikitext_child._answer("a", wikitext_child.how_asked(page("a"), categories=True))
     assert reply == (b"E", "KeyError: 'language'")
     monkeypatch.setattr(wikitext_process.Child, "ask", lambda *_, **__: reply)
     with pytest.raises(RuntimeError, match="d#0"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from filters.wikitext import ALIASES, clean
+from filters.wikitext import ALIASES, LinkNames, clean
 
 CASES = [
     ("en", "a [[Category:B]] c", "a  c"),
@@ -37,3 +37,21 @@ def test_every_name_of_a_language(language: str, names: list[str]) -> None:
     for name in names:
         assert clean(f"a\n[[{name}:B|C]]", language, categories=False) == "a"
         assert clean(f"a\n[[{name}:B|C]]", language) == "a\nC"
+
+
+OWN = [  # names of the dump's own, the text, what is left with its categories, and without
+    (LinkNames(("Fails",), ("Kategoreja",)), "a\n[[Fails:B.png|c]]", "a", "a"),
+    (LinkNames(("Fails",), ("Kategoreja",)), "a\n[[Kategoreja:B]]", "a\nB", "a"),
+    (LinkNames(("Fails",), ("Kategoreja",)), "a\n[[kategoreja : B]]", "a\nkategoreja : B", "a"),
+    (LinkNames(("Fails",), ("Kategoreja",)), "a\n[[Category:B]] [[File:C.png]]", "a\nB", "a"),  # English everywhere
+    (LinkNames(("Fails",), ("Kategoreja",)), "a [[:Kategoreja:B|C]]", "a C", "a C"),
+    (LinkNames((), ("Two words",)), "a\n[[two_words:B]]", "a\nB", "a"),
+    (LinkNames(("F.ls",), ()), "a [[Fails:B]]", "a Fails:B", "a Fails:B"),  # a name is no expression
+    (LinkNames(), "a\n[[Kategoreja:B]]", "a\nKategoreja:B", "a\nKategoreja:B"),
+]
+
+
+@pytest.mark.parametrize(("own", "text", "left", "without"), OWN)
+def test_names_of_the_dumps_own(own: LinkNames, text: str, left: str, without: str) -> None:
+    assert clean(text, "ltg", own=own) == left
+    assert clean(text, "ltg", own=own, categories=False) == without

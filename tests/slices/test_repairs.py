@@ -197,6 +197,14 @@ def page(*, before: Sequence[Step] = (), after: Sequence[Step] = ()) -> Callable
     return text
 
 
+LATGALIAN = wikitext.LinkNames(("Medeja", "Fails"), ("Kategoreja",))
+
+
+def in_latgalian(names: wikitext.LinkNames) -> Callable[[str], str]:
+    """The text of a page of a language that the table lacks, with names of the dump's own."""
+    return lambda case: wikitext.clean(case.removeprefix("ltg: "), "ltg", own=names)
+
+
 def likely(*steps: Step) -> Callable[[str], str]:
     """What steps make of a page of that probability, which is its text."""
 
@@ -301,6 +309,7 @@ CASES: dict[str, tuple[Callable[[str], Any], Callable[[str], Any]]] = {  # what 
     ),
     "bibliography_as_block": (latex_steps(latex.cut_at_appendix), latex_steps(block)),
     "no_leftovers": (latex_steps(*LATEX_PUBLISHED[:-2]), latex_steps(latex_sections.no_leftovers)),
+    "namespaces_of_dump": (in_latgalian(wikitext.NO_NAMES), in_latgalian(LATGALIAN)),
     "without_categories": (
         partial(wikitext.clean, language="en"),
         partial(wikitext.clean, language="en", categories=False),

@@ -293,6 +293,48 @@ def test_a_file_named_itself_is_taken_whatever_its_language(run: Run, four: Path
     }
 
 
+HEAD = """<mediawiki version="0.10"><siteinfo><namespaces><namespace key="-2">Medeja</namespace>
+<namespace key="0" /><namespace key="6">Fails</namespace><namespace key="14">Kategoreja</namespace></namespaces>
+</siteinfo>"""
+LATGALIAN = "Mola.\n\n[[Fails:A.png|thumb|b]]\n[[Kategoreja:C]]\n[[Category:D]]"
+
+
+def latgalian(folder: Path, *, head: str = HEAD) -> Path:
+    """A folder with a multistream dump of two streams of pages, of a language that is not in the table."""
+    folder.mkdir()
+    pages = [page_xml(f"Page {n}", LATGALIAN) for n in range(2)]
+    packed = [bz2.compress(part.encode()) for part in (head, *pages, "</mediawiki>")]
+    (folder / "ltgwiki-20230320-pages-articles-multistream.xml.bz2").write_bytes(b"".join(packed))
+    return folder
+
+
+@pytest.mark.parametrize("piece_size", [1, 64 << 20])
+def test_any_language_by_the_names_of_its_dump(run: Run, tmp_path: Path, piece_size: int) -> None:
+    raw = latgalian(tmp_path / "raw")
+    told = ("namespaces_of_dump",)
+    assert receipts.sum_drops(run(raw, "none").all_receipts()) == {"languages": 1}
+    run(raw, "names", repairs=told, piece_size=piece_size)
+    assert [each["text"] for each in published(tmp_path / "names")] == ["Mola.\n\nC\nD"] * 2
+    run(raw, "all", repairs=(*told, "without_categories"), piece_size=piece_size)
+    assert [each["text"] for each in published(tmp_path / "all")] == ["Mola."] * 2
+    asked = run(raw, "asked", repairs=told, languages=LANGUAGES)
+    assert receipts.sum_drops(asked.all_receipts()) == {"languages": 1}
+
+
+def test_a_dump_that_does_not_say_its_names_has_those_of_the_table(run: Run, tmp_path: Path) -> None:
+    raw = latgalian(tmp_path / "raw", head='<mediawiki version="0.10">')
+    run(raw, repairs=("namespaces_of_dump", "without_categories"))
+    assert [each["text"] for each in published(tmp_path / "root")] == ["Mola.\n\nthumb|b\nKategoreja:C"] * 2
+
+
+def test_the_categories_of_a_real_dump_go(run: Run, shared_data: Path, tmp_path: Path) -> None:
+    name = "ltgwiki-latest-pages-articles.xml.bz2"
+    run(shared_data / "wikipedia" / name, "published")
+    run(shared_data / "wikipedia" / name, repairs=("namespaces_of_dump", "without_categories"))
+    for root, left in (("published", 604), ("root", 1)):  # one table that is never closed
+        assert sum("Kategoreja:" in each["text"] for each in published(tmp_path / root)) == left
+
+
 def test_a_dump_without_a_language_in_its_name_is_quarantined(run: Run, tmp_path: Path) -> None:
     result = run(dump(tmp_path, "pages.xml.bz2", ("A", "a")))
     [entry] = result.quarantined
