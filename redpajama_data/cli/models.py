@@ -166,16 +166,26 @@ def extract() -> None:
 @extract.command("references")
 @click.argument("dump", metavar="DUMP.xml.bz2")
 @click.option("--out", metavar="FILE", help="Where to write, one URL a line. Default: standard output.")
-def extract_references_command(dump: str, out: str | None) -> None:
+@click.option(
+    "--recipe",
+    type=click.Choice(["published", "corrected"]),
+    default="published",
+    show_default=True,
+    help="corrected: every reference, whole addresses, each once.",
+)
+def extract_references_command(dump: str, out: str | None, recipe: str) -> None:
     """The URLs that the references of a Wikipedia dump cite: where the classifier's positive pages come from.
 
     \b
     rpj extract references enwiki-20230320-pages-articles.xml.bz2 --out urls.txt
+    rpj extract references enwiki-20230320-pages-articles.xml.bz2 --recipe corrected --out urls.txt
     """
     from redpajama_data.training.references import extract_references, write_references
+    from redpajama_data.training.references_every import extract_every_reference
 
+    found = extract_references(dump) if recipe == "published" else extract_every_reference(dump)
     if out is not None:
-        click.echo(f"{write_references(dump, out):,} URLs in {out}")
+        click.echo(f"{write_references(found, out):,} URLs in {out}")
         return
-    for url in extract_references(dump):
+    for url in found:
         click.echo(url)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from redpajama_data.errors import BrokenInput
 from redpajama_data.io.lines import TooLong, iter_lines
@@ -61,11 +61,11 @@ def urls(text: str) -> Iterator[str]:
         yield first + rest.rstrip(_TRAILING)
 
 
-def write_references(path: str, out: str) -> int:
-    """Write :func:`extract_references` to a file, one URL a line, whole or not at all; returns their number."""
+def write_references(urls: Iterable[str], out: str) -> int:
+    """Write URLs to a file, one a line, whole or not at all; returns their number."""
     count = 0
     with whole_file(out) as file:
-        for url in extract_references(path):
+        for url in urls:
             file.write(url.encode("utf-8", "replace") + b"\n")
             count += 1
     return count

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import AfterValidator
 
-from slices.repairs import arxiv, books, common_crawl, github, stackexchange, wikipedia
+from slices.repairs import arxiv, books, common_crawl, github, references, stackexchange, wikipedia
 from slices.repairs.table import Repair
 
 ALL, NONE = "all", "none"
 SETTING = "repairs of the published recipe: all, none or names of them (rpj help repairs)"
 _OF_SLICES = (common_crawl, github, books, arxiv, wikipedia, stackexchange)
-REPAIRS: tuple[Repair, ...] = tuple(repair for part in _OF_SLICES for repair in part.REPAIRS)
+_OF_COMMANDS = (references,)  # chosen by an option of their command, by no slice
+REPAIRS: tuple[Repair, ...] = tuple(repair for part in (*_OF_SLICES, *_OF_COMMANDS) for repair in part.REPAIRS)
 
 
 def repairs_of(name: str) -> list[Repair]:
@@ -49,7 +50,7 @@ def chosen_from(name: str) -> AfterValidator:
 def _unknown(wanted: str, name: str, known: Sequence[str]) -> str:
     if wanted in (ALL, NONE):
         return f"{wanted!r} stands alone"
-    others = [repair.slice for repair in REPAIRS if repair.name == wanted]
+    others = [repair.slice for part in _OF_SLICES for repair in part.REPAIRS if repair.name == wanted]
     if others:
         return f"{wanted!r} is a repair of {others[0]}: give {others[0]}.repairs={wanted}"
     return f"{wanted!r} is no repair of {name}; expected all, none or some of {', '.join(known) or 'no repairs yet'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import html
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -46,6 +47,7 @@ from redpajama_data.errors import UsageError
 from redpajama_data.io.shards import read_jsonl
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.sample import build
+from redpajama_data.training import references, references_every
 from redpajama_data.whole_run import run_parts
 from slices import NAMES, load
 from slices.parts.books_ids import COLLECTIONS, Ids, Numbering, own_ids, published_ids
@@ -269,6 +271,10 @@ def clean_first(group: list[list[str]]) -> list[list[str]]:
 
 published_limit = partial(wikiref.min_wiki_prob, limit=0.25)
 CASES: dict[str, tuple[Callable[[str], Any], Callable[[str], Any]]] = {  # what published and what repaired the case
+    "every_reference": (
+        lambda text: " ".join(references.urls(references.between_references(html.escape(text)))),
+        lambda text: " ".join(references_every.reference_urls(text)),
+    ),
     "lines_of_dump": (lines_left, partial(lines_left, whole_dump=True)),
     "keep_first_lines": (lines_left, partial(lines_left, first_stays=True)),
     "kept_records": (records_of_kept_urls, records_kept),

@@ -99,7 +99,7 @@ def test_multistream_dump(tmp_path: Path) -> None:
     path = dump(tmp_path, bz2.compress(first) + bz2.compress(second))
     assert list(extract_references(path)) == ["http://a.org/1", "http://b.org"]
     out = tmp_path / "urls.txt"
-    assert write_references(path, str(out)) == 2
+    assert write_references(extract_references(path), str(out)) == 2
     assert out.read_text() == "http://a.org/1\nhttp://b.org\n"
 
 
@@ -110,7 +110,7 @@ def test_damaged_dump_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(BrokenInput):
         seen.extend(extract_references(path))
     with pytest.raises(BrokenInput):
-        write_references(path, str(tmp_path / "urls.txt"))
+        write_references(extract_references(path), str(tmp_path / "urls.txt"))
     assert not list(tmp_path.glob("urls*"))
 
 
