@@ -32,6 +32,13 @@ LICENCE = re.compile(r"copyright|licensed under|all rights reserved|permission i
 COMMENT = re.compile(r"^\s*(?:/\*|\*|//|#|--|;|%|<!--)", re.MULTILINE)
 
 GUTENBERG = r"Project Gutenberg(?:-tm|\u2122)? (?:License|Literary)|\*\*\* ?(?:START|END) OF"
+# The first or the last line begins with "next" or "back" of another language, or with a letter that English lacks.
+_NEXT = (
+    "Zur\u00fcck|Weiter|Terug|Volgende|Pr\u00e9c\u00e9dent|Suivant|Anterior|Siguiente|Indietro|Avanti|Poprzedni|Nast\u0119pny"
+    "|P\u0159edch\u00e1zej\u00edc\u00ed|Dal\u0161\u00ed|N\u00e6ste|Forrige|F\u00f6reg\u00e5ende|N\u00e4sta|\u00cenapoi|\u00cenainte|\u00d6nceki|Sonraki|Natrag|Naprijed"
+    "|Tr\u01b0\u1edbc|K\u1ebf ti\u1ebfp|[\u0370-\u1fff\u3040-\ud7ff]"
+)
+NAVIGATION = rf"(?i:\A(?:{_NEXT})|\n(?:{_NEXT})[^\n]*\Z)"
 DANGLING = r"\n\n(?:See also|References|External links|Notes)\s*(?:\n\n\S[^\n]{0,40}\n\n|\Z)"
 
 Record = dict[str, Any]
@@ -70,7 +77,7 @@ def no_way_back(record: Record) -> bool:
 
 END_OF_TEXT = ("literal <|endoftext|>", has(re.escape("<|endoftext|>")))
 KINDS: dict[str, list[tuple[str, Kind]]] = {
-    "common_crawl": [("no address", no_way_back), END_OF_TEXT],
+    "common_crawl": [("no address", no_way_back), ("navigation in another language", has(NAVIGATION)), END_OF_TEXT],
     "c4": [END_OF_TEXT],
     "github": [("licence in a comment at the head", licence_in_a_comment), END_OF_TEXT],
     "books": [

@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from filters import ccnet, wikiref
+from filters.ccnet_edges import no_foreign_edges
 from filters.language import resolve_lid
 from filters.perplexity import check_language_model
 from redpajama_data.config import Names, SliceSettings
@@ -132,6 +133,7 @@ def stages(settings: CommonCrawlSettings, run: RunSettings) -> list[Stage]:
         partial(ccnet.identify_language, model=resolve_lid(settings.lid)),
         partial(ccnet.min_language_score, limit=settings.min_language_score),
         partial(ccnet.language_in, allowed=settings.languages),
+        *([partial(no_foreign_edges, model=resolve_lid(settings.lid))] if "no_foreign_edges" in fixed else []),
         partial(ccnet.measure_perplexity, models=language_models(settings.languages, settings.lm_dir)),
         partial(ccnet.assign_bucket, cutoffs=ccnet.CUTOFFS),
     ]

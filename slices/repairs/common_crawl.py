@@ -20,6 +20,18 @@ REPAIRS: tuple[Repair, ...] = (
         ("shard: a b | b c", "a | c", "a b | c"),
     ),
     Repair(
+        "no_foreign_edges",
+        "common_crawl",
+        "pages begin and end with navigation in another language, where a site was translated and its text was not",
+        "at each end the lines before the first of the page's language go, if one is surely of another (0.8)",
+        "our own rule, from reading published pages",
+        (
+            "Zur\u00fcck\nThis is what it says.\nDruckereinrichtung",
+            "Zur\u00fcck\nThis is what it says.\nDruckereinrichtung",
+            "This is what it says.",
+        ),
+    ),
+    Repair(
         "kept_records",
         "common_crawl",
         "a URL is kept if it brought a new digest, and then all of its records: copies stay, and of a URL that comes "

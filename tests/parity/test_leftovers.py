@@ -12,6 +12,8 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 PROSE = "a line of prose that goes on and on in the middle of\n" * 9
 
 CASES = [  # slice, kind, a text that has it, one that has not
+    ("common_crawl", "navigation in another language", "Terug\nText.", "Text.\nTerug, in the middle\nText."),
+    ("common_crawl", "navigation in another language", "Text.\n\u6b21\u3078 4.7", "Text.\nNext 4.7"),
     ("github", "licence in a comment at the head", "# Copyright 2015 A\nb", 'x = "copyright"\n'),
     ("github", "licence in a comment at the head", " * Licensed under B\n", "x\n" * 900 + "# Copyright A"),
     ("github", "literal <|endoftext|>", "a<|endoftext|>", "<|end|>"),

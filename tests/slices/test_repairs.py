@@ -37,6 +37,7 @@ from filters import (
     wikitext_emptied,
     wikitext_templates,
 )
+from filters.ccnet_edges import own_lines
 from filters.simhash import first_of_cluster, smallest_id_within
 from filters.stackexchange import Post, order_by_score, order_by_score_text, readable_html, thread_text
 from redpajama_data.cli.main import cli
@@ -269,6 +270,13 @@ def clean_first(group: list[list[str]]) -> list[list[str]]:
     return left
 
 
+def without_foreign_edges(text: str) -> str:
+    """The text of an English page without the lines at its ends that are of one word, which counts as German."""
+    lid: Any = SimpleNamespace(predict=lambda line: ("__label__en" if " " in line else "__label__de", 0.9))
+    lines = text.split("\n")
+    return "\n".join(lines[slice(*own_lines(lines, "en", lid))])
+
+
 published_limit = partial(wikiref.min_wiki_prob, limit=0.25)
 CASES: dict[str, tuple[Callable[[str], Any], Callable[[str], Any]]] = {  # what published and what repaired the case
     "every_reference": (
@@ -277,6 +285,7 @@ CASES: dict[str, tuple[Callable[[str], Any], Callable[[str], Any]]] = {  # what 
     ),
     "lines_of_dump": (lines_left, partial(lines_left, whole_dump=True)),
     "keep_first_lines": (lines_left, partial(lines_left, first_stays=True)),
+    "no_foreign_edges": (untouched, without_foreign_edges),
     "kept_records": (records_of_kept_urls, records_kept),
     "classified_as_reference": (
         likely(published_limit),
