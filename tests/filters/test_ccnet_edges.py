@@ -42,6 +42,29 @@ def test_lines_that_stay(text: str, left: str | None) -> None:
     assert lines[begin:end] == (text if left is None else left).split(" | ")
 
 
+@pytest.mark.parametrize(
+    ("line", "asked"),
+    [
+        ("Volgende8.7. Printer", "volgende"),
+        ("VolgendeA.14. Printer", "volgende"),
+        ("\u4e0b\u4e00\u98759.2.\u00a0Users", "\u4e0b\u4e00\u9875"),
+        ("Volgende 8.7. Printer", None),
+        ("VolgendeBijlage B.", None),
+        ("IPv6 is", None),
+        ("8.7. Printer", None),
+    ],
+)
+def test_a_word_glued_to_a_number_speaks_for_its_line(line: str, asked: str | None) -> None:
+    seen: list[str] = []
+
+    def noted(text: str) -> tuple[str, float]:
+        seen.append(text)
+        return "__label__en", 0.9
+
+    own_lines([line], "en", SimpleNamespace(predict=noted))  # type: ignore[arg-type]
+    assert seen == [asked or line] * 2
+
+
 def test_the_numbers_follow(shared_data: Path) -> None:
     lid = ModelFile(str(shared_data / "models" / "lid.176.ftz"), "")
     text = "This is the text of the page, and it goes on.\nThis is more of it."
