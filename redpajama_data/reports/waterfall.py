@@ -66,7 +66,10 @@ def waterfalls(root: str) -> list[Waterfall]:
     falls = {note.slice: _slice(note, list(receipts.load_all(root, note.slice))) for note in slices}
     jobs = _in_order([(note, list(receipts.load_all(root, note.slice))) for note in notes if note.kind == "corpus"])
     for note, source, every in jobs:
-        for name in dict.fromkeys(filter(None, map(shard_slice, every))):
+        of_records = (
+            receipt for receipt in every if receipt.read or is_published(receipt)
+        )  # not what a job reads beside
+        for name in dict.fromkeys(filter(None, map(shard_slice, of_records))):
             own = [receipt for receipt in every if shard_slice(receipt) == name]
             before = falls.setdefault(name, Waterfall(name))
             rows = _rows(note.stages, own, rereads=True)

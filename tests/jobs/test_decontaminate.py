@@ -20,6 +20,7 @@ from redpajama_data.dedup import external_sort
 from redpajama_data.errors import UsageError
 from redpajama_data.io.shards import read_jsonl
 from redpajama_data.reports.explanation import explain
+from redpajama_data.reports.waterfall import waterfalls
 from redpajama_data.whole_run import RunReport, run_parts
 from slices.jobs.decontaminate import FIELD, JOB, DecontaminateSettings
 from slices.jobs.decontaminate_index import Kind, list_sets
@@ -354,3 +355,16 @@ def test_the_command(tmp_path: Path) -> None:
     shown = CliRunner().invoke(cli, [*words, "--root", str(tmp_path / "marked"), "--mark", "--json"])
     assert json.loads(shown.stdout)["decontaminate"]["sets"]["quiz"]["hit"] == 1
     assert len(kept(tmp_path / "marked")) == 2
+
+
+def test_the_waterfall_has_no_row_of_the_test_sets(tmp_path: Path) -> None:
+    write(tmp_path / "in", {"c4": MANY})
+    write_tests(tmp_path / "tests", SETS)
+    run(tmp_path, ngram=5)
+    [fall] = waterfalls(str(tmp_path / "out"))
+    assert fall.slice == "c4"
+    assert [(row.kind, row.rule, row.documents) for row in fall.jobs[0][2]] == [
+        ("raw", "", 30),
+        ("dropped", "shared_ngram", 30),
+        ("left", "", 0),
+    ]
