@@ -44,6 +44,9 @@ tour: sample .venv/.installed-test
 	$(BIN)/rpj redpajama-v2 build/sample-v2 --quiet
 	$(BIN)/rpj count-tokens build/sample-v2 --against redpajama-v2
 	$(BIN)/rpj filter build/sample-run --where 'rps_doc_word_count >= 50 and text_length < 1e5' --root build/sample-jobs --quiet
+	$(BIN)/rpj sample $(SAMPLE) --slice instruct
+	$(BIN)/rpj run --slice instruct --config $(SAMPLE)/rpj.yaml --root build/sample-instruct --quiet
+	$(BIN)/rpj decontaminate build/sample-run build/sample-instruct --against $(SAMPLE)/test_sets --root build/sample-jobs --quiet
 	rm -rf build/sample-again
 	$(BIN)/rpj run --slice c4 --input $(SAMPLE)/c4 --root build/sample-again --quiet
 	$(BIN)/rpj diff build/sample-again build/sample-run; test $$? -eq 1
@@ -61,7 +64,7 @@ tour: sample .venv/.installed-test
 	# From addresses to totals: every source in miniature on loopback, download --all, run --all, count-tokens. No network.
 	$(BIN)/python -m tests.download.offline build/tour-download
 	@echo
-	@echo "tour: download, run, status, explain, verify, count-tokens, overlap, tokenize, dedup, quality, signals, redpajama-v2, filter, diff, report, release, find, forget, help: all passed"
+	@echo "tour: download, run, status, explain, verify, count-tokens, overlap, tokenize, dedup, quality, signals, redpajama-v2, filter, decontaminate, diff, report, release, find, forget, help: all passed"
 
 # What the sample gave, read with other libraries, in an environment of their own: 650 MB that no test needs.
 READERS := build/readers

@@ -25,7 +25,7 @@ from redpajama_data.engine.receipts import load_all
 from redpajama_data.engine.run_slice import ENGINE_REVISION
 from redpajama_data.io import streams
 from redpajama_data.reports import manifest
-from redpajama_data.sample import build
+from redpajama_data.sample import OPTIONAL, SLICES, build
 from redpajama_data.whole_run import run_parts
 from slices import NAMES, load
 from slices.jobs import load as load_job
@@ -41,6 +41,13 @@ JOBS: dict[str, dict[str, Any]] = {  # each reads what the one before has left
     "filter": {"where": "text_length < 5e4"},
     "overlap": {},
 }
+BESIDE: dict[str, dict[str, Any]] = {  # over what all slices published
+    "decontaminate": {
+        "against": ["raw/test_sets"],
+        "preset": "redpajama-instruct",
+        "same_task": ["harbour_quiz=harbour_quiz*"],
+    },
+}
 
 Golden = dict[str, Any]
 
@@ -48,11 +55,16 @@ Golden = dict[str, Any]
 def make() -> Golden:
     """Run every slice and job on the sample; what came of it."""
     with working_folder() as folder:
-        build(Path("raw"))
+        build(Path("raw"), [*SLICES, *OPTIONAL])
         config = load_config("raw/rpj.yaml", {"root": "out", "executor": "serial"})
         parts = [(load(n), slice_settings(load(n).settings, n, config, {}, "raw/rpj.yaml")) for n in NAMES]
         parts += [(load_job(name), load_job(name).settings.model_validate(given)) for name, given in JOBS.items()]
         run_parts(parts, config, quiet=True)
+        parts += (
+            beside := [(load(n), slice_settings(load(n).settings, n, config, {}, "raw/rpj.yaml")) for n in OPTIONAL]
+        )
+        parts += (jobs := [(load_job(n), load_job(n).settings.model_validate(given)) for n, given in BESIDE.items()])
+        run_parts([*beside, *jobs], config, quiet=True)  # by itself: the jobs above read the seven alone
         made = manifest.build("out")
         slices = {
             part.slice: {

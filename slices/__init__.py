@@ -9,7 +9,7 @@ from redpajama_data.engine.stages import Slice
 from redpajama_data.errors import UsageError
 
 NAMES = ("common_crawl", "c4", "github", "books", "arxiv", "wikipedia", "stackexchange")
-BESIDE = ("common_crawl_v2",)
+BESIDE = ("common_crawl_v2", "instruct")
 
 
 def load(name: str) -> Slice:

@@ -23,6 +23,13 @@ TERMS: Mapping[str, tuple[Licence, ...]] = {
     "wikipedia": (wikipedia.LICENCE,),
     "stackexchange": (stackexchange.LICENCE,),
     "common_crawl_v2": (common_crawl.LICENCE,),
+    "instruct": (
+        Licence(
+            "instruct",
+            "https://huggingface.co/datasets/togethercomputer/RedPajama-Data-Instruct",
+            "P3 and Natural Instructions: Apache-2.0; OIG: of each of its parts. `meta.license` of a record says it.",
+        ),
+    ),
 }
 
 

@@ -67,7 +67,7 @@ def run(
     if every and names:
         raise UsageError("--all and --slice exclude each other. Give one of them.")
     if not every and not names:
-        raise UsageError(f"which slice? Give --slice NAME ({', '.join(NAMES)}) or --all.")
+        raise UsageError(f"which slice? Give --slice NAME ({', '.join((*NAMES, *BESIDE))}) or --all.")
     if config_path is None and not quiet and (here := config_here(None)):
         click.echo(f"rpj: settings of {here}", err=True)
     report = api.run(

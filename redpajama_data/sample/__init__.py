@@ -39,6 +39,7 @@ CONFIG = "rpj.yaml"
 _HEAD = "# rpj run --all --config"  # the first line of the sample's configuration begins so: its folder's mark
 
 SLICES = ("common_crawl", "c4", "github", "books", "arxiv", "wikipedia", "stackexchange")
+OPTIONAL = ("instruct",)  # built when named; with it the test sets that a decontamination looks for
 
 
 def build(folder: Path, slices: Iterable[str] = SLICES) -> list[Path]:
@@ -50,8 +51,8 @@ def build(folder: Path, slices: Iterable[str] = SLICES) -> list[Path]:
     """
     names = list(slices)
     for name in names:
-        if name not in SLICES:
-            raise ValueError(f"There is no slice {name!r}. Slices: {', '.join(SLICES)}")
+        if name not in (*SLICES, *OPTIONAL):
+            raise ValueError(f"There is no slice {name!r}. Slices: {', '.join((*SLICES, *OPTIONAL))}")
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     workshop = Path(tempfile.mkdtemp(prefix=".sample.tmp-", dir=folder))
@@ -96,7 +97,9 @@ def write_config(folder: Path, *, jobs: bool = False) -> list[Path]:
     from redpajama_data.sample.common_crawl import model_paths
 
     slices: dict[str, dict[str, object]] = {
-        name: {"input": [str(folder / name)], **SETTINGS.get(name, {})} for name in SLICES if (folder / name).is_dir()
+        name: {"input": [str(folder / name)], **SETTINGS.get(name, {})}
+        for name in (*SLICES, *OPTIONAL)
+        if (folder / name).is_dir()
     }
     if "common_crawl" in slices:
         models = {name: str(path) for name, path in model_paths().items()}

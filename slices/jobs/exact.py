@@ -35,7 +35,7 @@ from redpajama_data.io.shards import read_names
 from redpajama_data.io.storage import RawFile
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.pipeline.stages import first_wins_tasks
-from slices import NAMES
+from slices import BESIDE, NAMES
 from slices.jobs.exact_lines import keep_lines_work, line_keys
 
 By = Literal["document", "line", "url"]
@@ -112,7 +112,7 @@ def order_of(paths: Sequence[str], priority: Sequence[str]) -> list[int]:
     """
     known = {slice_of(path) for path in paths}
     for name in priority:
-        if name not in known and name not in NAMES:
+        if name not in known and name not in (*NAMES, *BESIDE):
             raise UsageError(f"--priority {name}: no such slice. The input has {', '.join(sorted(known))}.")
     places = {name: place for place, name in reversed([*enumerate(priority)])}
     ordered = sorted(range(len(paths)), key=lambda rank: (places.get(slice_of(paths[rank]), len(priority)), rank))

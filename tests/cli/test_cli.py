@@ -272,7 +272,7 @@ WRONG: list[tuple[list[str], str]] = [
     ([], r"which slice\? Give --slice NAME \(.*github.*\) or --all\."),
     (
         ["--slice", "gitlab"],
-        r"no slice is called 'gitlab'\. The slices are common_crawl, .*stackexchange, common_crawl_v2\.",
+        r"no slice is called 'gitlab'\. The slices are common_crawl, .*stackexchange, common_crawl_v2, instruct\.",
     ),
     (["--slice", "github", "--all"], r"--all and --slice exclude each other\. Give one of them\."),
     (
