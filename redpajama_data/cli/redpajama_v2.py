@@ -53,7 +53,7 @@ def redpajama_v2(
     (part,) = report.slices
     found = language_totals(part.all_receipts())
     if json_out:
-        rows = {name: {"documents": x.documents, "copies": x.copies, "tail": x.tail} for name, x in found.items()}
+        rows = {name: {"documents": x.documents, "copies": x.copies or 0, "tail": x.tail} for name, x in found.items()}
         output.echo_json({"root": report.root, "exit_code": report.exit_code(), "languages": rows})
     else:
         click.echo("\n".join([*_table(found), "", f"Written to {report.root}/redpajama_v2"]))
@@ -64,6 +64,6 @@ def redpajama_v2(
 def _table(found: dict[str, LanguageTotals]) -> list[str]:
     rows = [["", "head and middle", "of these copies", "without copies", "tail"]]
     for name, each in found.items():
-        numbers = (each.documents, each.copies, each.documents - each.copies, each.tail)
+        numbers = (each.documents, each.copies or 0, each.documents_left, each.tail)
         rows.append([name, *(f"{number:,}" for number in numbers)])
     return aligned(rows)

@@ -38,22 +38,27 @@ def tag_of(path: str) -> str | None:
 
 @dataclass
 class LanguageTotals:
-    """What there is of a language: documents and tokens of head and middle, how many of these are copies, and the
-    documents of the tail."""
+    """What there is of a language: documents and tokens of head and middle, how many of these are copies (None when
+    nobody looked), and the documents of the tail."""
 
     documents: int = 0
     tokens: int = 0
-    copies: int = 0
+    copies: int | None = None
     tail: int = 0
+
+    @property
+    def documents_left(self) -> int:
+        """Documents without copies."""
+        return self.documents - (self.copies or 0)
 
     @property
     def tokens_left(self) -> float:
         """Tokens without copies, as if a copy had as many as any document: nobody counts those of copies."""
-        return self.tokens * (1 - self.copies / self.documents) if self.documents else 0.0
+        return self.tokens * self.documents_left / self.documents if self.documents else 0.0
 
     def plain(self) -> dict[str, Any]:
         """As plain data."""
-        return {**asdict(self), "documents_left": self.documents - self.copies, "tokens_left": self.tokens_left}
+        return {**asdict(self), "documents_left": self.documents_left, "tokens_left": self.tokens_left}
 
 
 def language_totals(found: Iterable[Receipt]) -> dict[str, LanguageTotals]:
@@ -71,7 +76,7 @@ def language_totals(found: Iterable[Receipt]) -> dict[str, LanguageTotals]:
             language, _, bucket = tag.rsplit("/", 1)[-1].partition("_")
             for each in (totals.setdefault(language, LanguageTotals()), totals.setdefault(TOTAL, LanguageTotals())):
                 if name.startswith("duplicates/"):
-                    each.copies += out.records
+                    each.copies = (each.copies or 0) + out.records
                 elif bucket in ANNOTATED:
                     each.documents += out.records
                     each.tokens += out.tokens or 0
@@ -114,10 +119,11 @@ def render(totals: dict[str, LanguageTotals], tokenizer: str) -> str:
     for name, row in plain(totals)["languages"].items():
         ratio = row["ratio"]
         shown = f"{ratio:.2f}" if ratio >= 0.01 or not ratio else f"{ratio:.0e}"
-        counted = (amount(row["documents"]), amount(row["copies"]), amount(row["tokens_left"]))
+        copies = "-" if row["copies"] is None else amount(row["copies"])
+        counted = (amount(row["documents"]), copies, amount(row["tokens_left"]))
         lines.append((name, *counted, amount(row["published_tokens"]), shown))
     text = ["Tokens against RedPajama-V2's, by language.", "", *aligned(lines), ""]
     text += [f"Counted with {tokenizer}; published are estimates in tokens of Mistral-7B, of 84 dumps without copies."]
-    if not any(each.copies for each in totals.values()):
-        text += [f"No copies are known here: rpj redpajama-v2 ROOT finds them ({JOB})."]
+    if totals[TOTAL].copies is None:
+        text += ["Nobody looked for copies here: rpj redpajama-v2 ROOT does."]
     return "\n".join(text)
