@@ -25,6 +25,10 @@ from redpajama_data.reports.language_totals import LanguageTotals, language_tota
 @click.option(
     "--error-rate", type=float, metavar="SHARE", help="Of bloom: new documents taken for copies. Default: 0.01."
 )
+@click.option("--capacity", metavar="N", help="Of bloom: documents of all dumps, as 33B; filters are kept for --after.")
+@click.option(
+    "--after", metavar="ROOT", help="Of bloom: root of the next newer dump, whose filters know what came before."
+)
 @list_options
 @click.argument("inputs", nargs=-1, required=True, metavar="ROOT | INPUT...")
 def redpajama_v2(
@@ -32,6 +36,8 @@ def redpajama_v2(
     root: str | None,
     dedup: str | None,
     error_rate: float | None,
+    capacity: str | None,
+    after: str | None,
     json_out: bool,
     **rest: Any,
 ) -> None:
@@ -45,10 +51,11 @@ def redpajama_v2(
     \b
     rpj redpajama-v2 out
     rpj redpajama-v2 out --dedup exact --root exact
+    rpj redpajama-v2 older --capacity 33B --after newer
     rpj redpajama-v2 out --stop-words stopwords-all.json --bad-words LDNOOBW --classifiers models
     """
     root = options.root_or_input(root, inputs)
-    settings = {**settings_of(rest), "dedup": dedup, "error_rate": error_rate}
+    settings = {**settings_of(rest), "dedup": dedup, "error_rate": error_rate, "capacity": capacity, "after": after}
     report = api.run_job("redpajama_v2", inputs, settings, root=root, **rest)
     (part,) = report.slices
     found = language_totals(part.all_receipts())

@@ -2,6 +2,7 @@
 
 The verdicts have the form of :mod:`redpajama_data.dedup.equal_keys`, which is exact. Here each range of keys has a
 filter of its own, in input order: what comes out depends on the keys and their order alone, not on memory or workers.
+A filter can be kept in a file, and know its keys in the next run.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import numpy.typing as npt
 from redpajama_data.dedup import partitions
 from redpajama_data.dedup.buckets import BucketFile, RowWriter
 from redpajama_data.dedup.equal_keys import KEY_ROW, VERDICT_ROW
+from redpajama_data.errors import BrokenInput
 
 _AT_ONCE = 1 << 14  # keys looked at together: 6 MB at seven hashes
+_FILTER_BYTES = 128 << 20  # of a filter that is kept, at most: a larger capacity makes more ranges
 
 Rows = npt.NDArray[Any]
 
@@ -31,9 +34,22 @@ class BloomFilter:
     """
 
     def __init__(self, capacity: int, error_rate: float) -> None:
-        self.bits = max(64, math.ceil(-max(1, capacity) * math.log(error_rate) / math.log(2) ** 2))
+        self.bits = _bits(capacity, error_rate)
         self.hashes = max(1, round(-math.log2(error_rate)))
         self._table = np.zeros(-(-self.bits // 8), np.uint8)
+
+    def load(self, data: bytes | memoryview) -> None:
+        """Take over what a filter of the same capacity and rate knew. Raises :class:`BrokenInput` for another size."""
+        if len(data) != len(self._table):
+            raise BrokenInput(
+                f"a filter of {len(data):,} bytes, {len(self._table):,} were expected. Give the capacity and the error "
+                "rate of the run that made it."
+            )
+        self._table[:] = np.frombuffer(data, np.uint8)
+
+    def dump(self) -> memoryview:
+        """What :meth:`load` takes."""
+        return self._table.data
 
     def add(self, high: npt.NDArray[np.uint64], low: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Add keys one after the other; for each whether the filter knew it before: as one call a key would say."""
@@ -49,22 +65,39 @@ class BloomFilter:
         return known
 
 
+def _bits(capacity: int, error_rate: float) -> int:
+    return max(64, math.ceil(-max(1, capacity) * math.log(error_rate) / math.log(2) ** 2))
+
+
+def filter_ranges(capacity: int, error_rate: float) -> partitions.Ranges:
+    """Ranges of keys whose filters take a bounded number of bytes each; they hang on no input."""
+    parts = 1
+    while parts < partitions.BUCKETS and _bits(capacity, error_rate) // 8 > parts * _FILTER_BYTES:
+        parts *= 2
+    width = partitions.BUCKETS // parts
+    return [(first, first + width) for first in range(0, partitions.BUCKETS, width)]
+
+
+def range_filter(capacity: int, buckets: tuple[int, int], error_rate: float) -> BloomFilter:
+    """The filter of a range, for its share of ``capacity`` keys (keys are hashes: evenly spread)."""
+    first, end = buckets
+    return BloomFilter(-(-capacity * (end - first) // partitions.BUCKETS), error_rate)
+
+
 def first_seen(
-    keys: Sequence[tuple[int, str]], out: Any, *, ranks: int, rows: int, buckets: tuple[int, int], error_rate: float
+    keys: Sequence[tuple[int, str]], out: Any, *, ranks: int, buckets: tuple[int, int], known: BloomFilter
 ) -> tuple[int, int]:
     """Read the ``buckets`` range of every key file in the order of ``keys``, and write a verdict for each record whose
-    key a filter for this range knew; returns how many keys were read and how many verdicts written.
+    key the filter knew; returns how many keys were read and how many verdicts written.
 
     Arguments as :func:`redpajama_data.dedup.equal_keys.first_wins`; the file has the same form, but a filter cannot say
     which record was first: each verdict names its own.
     """
-    first, end = buckets
-    known = BloomFilter(-(-rows * (end - first) // partitions.BUCKETS), error_rate)
     writer = RowWriter(out, ranks, partitions.ROWS_A_FLUSH)
     total = 0
     for rank, path in keys:
         with BucketFile(path) as file:
-            read = [np.frombuffer(data, KEY_ROW) for data in file.read(first, end)]
+            read = [np.frombuffer(data, KEY_ROW) for data in file.read(*buckets)]
         found = np.concatenate([np.empty(0, KEY_ROW), *read])
         found = found[np.argsort(found["n"], kind="stable")]
         total += len(found)

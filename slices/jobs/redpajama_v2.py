@@ -23,14 +23,17 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from redpajama_data.config import Count
 from redpajama_data.corpus.listing import PATTERNS, shard_task_name
 from redpajama_data.dedup import bloom
-from redpajama_data.engine.receipts import Receipt
+from redpajama_data.dedup.partitions import key_ranges
+from redpajama_data.engine.receipts import Receipt, load_all
 from redpajama_data.engine.stages import Job, Planned, RunSettings, Stage, StageInput, outputs
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.errors import UsageError
+from redpajama_data.io import storage
 from redpajama_data.io.storage import RawFile
-from redpajama_data.pipeline.stages import first_wins_tasks, per_range
+from redpajama_data.pipeline.stages import first_wins_tasks
 from redpajama_data.release.parquet import library
 from redpajama_data.reports.language_totals import ANNOTATED, tag_of
 from slices.jobs.redpajama_v2_files import documents_work, duplicates_work, minhash_work, signals_work
@@ -46,6 +49,12 @@ class RedPajamaV2Settings(SignalsSettings):
     )
     error_rate: float = Field(
         0.01, gt=0, lt=1, description="of bloom: share of new documents taken for copies, at most; 1.2 bytes a document"
+    )
+    capacity: Count | None = Field(
+        None, gt=0, description="of bloom: documents of all dumps; then filters are kept for the run of an older dump"
+    )
+    after: str | None = Field(
+        None, description="of bloom: root of the run of the next newer dump, whose filters know what came before"
     )
 
 
@@ -98,14 +107,41 @@ def _keyed(given: StageInput) -> list[Receipt]:
     return sorted(receipts, key=lambda receipt: receipt.notes["tag"].split("/")[0], reverse=True)
 
 
-def _plan_dedup(given: StageInput, *, error_rate: float | None) -> list[Planned]:
+def _plan_exact(given: StageInput) -> list[Planned]:
     receipts = _keyed(given)
-    ranks = 1 + max((receipt.rank for receipt in receipts), default=0)
-    if error_rate is None:
-        return first_wins_tasks(receipts, ranks=ranks)
-    keys = [(receipt.rank, receipt.outputs["keys"].path) for receipt in receipts]
-    work = partial(bloom_work, keys=keys, ranks=ranks, error_rate=error_rate)
-    return per_range("keys", work, outputs(receipts, "keys"))
+    return first_wins_tasks(receipts, ranks=1 + max((receipt.rank for receipt in receipts), default=0))
+
+
+def _plan_bloom(given: StageInput, *, error_rate: float, capacity: int | None, after: str | None) -> list[Planned]:
+    """One task a range of keys. With a capacity the ranges are those of every run with it, and filters are kept."""
+    receipts = _keyed(given)
+    files = outputs(receipts, "keys")
+    rows = sum(out.records for out in files)
+    kept = {} if after is None else _kept_filters(after)
+    planned = []
+    for first, end in key_ranges(rows) if capacity is None else bloom.filter_ranges(capacity, error_rate):
+        name = f"keys-{first:04d}-{end:04d}"
+        before = kept.get(name)
+        if after is not None and before is None:
+            raise UsageError(f"{after}: no filter {name} there. Run it with the same capacity and error_rate first.")
+        work = partial(
+            bloom_work,
+            keys=[(receipt.rank, out.path) for receipt, out in zip(receipts, files, strict=True)],
+            ranks=1 + max((receipt.rank for receipt in receipts), default=0),
+            buckets=(first, end),
+            capacity=rows if capacity is None else capacity,
+            error_rate=error_rate,
+            keep=capacity is not None,
+            before=before.path if before else None,
+        )
+        planned.append(Planned(name, work, [*files, *([before] if before else [])]))
+    return planned
+
+
+def _kept_filters(root: str) -> dict[str, RawFile]:
+    """The filters that a run in another root kept, by the name of their task."""
+    found = ((receipt, receipt.outputs.get("filter")) for receipt in load_all(root, "redpajama_v2"))
+    return {receipt.task: RawFile(storage.join(root, out.path), out.bytes, out.sha256) for receipt, out in found if out}
 
 
 def bloom_work(
@@ -113,16 +149,25 @@ def bloom_work(
     *,
     keys: Sequence[tuple[int, str]],
     ranks: int,
-    rows: int,
     buckets: tuple[int, int],
+    capacity: int,
     error_rate: float,
+    keep: bool,
+    before: str | None,
 ) -> None:
-    """:func:`redpajama_data.dedup.bloom.first_seen` over files of this root; the receipt notes the ``keys``."""
+    """:func:`redpajama_data.dedup.bloom.first_seen` over files of this root, with the filter ``before`` of another one
+    to begin with; ``keep`` writes what the filter knows in the end. The receipt notes the ``keys``."""
     files = [(rank, context.upstream(path)) for rank, path in keys]
+    known = bloom.range_filter(capacity, buckets, error_rate)
+    if before is not None:
+        known.load(storage.read_bytes(before) or b"")
     with context.file("verdicts", "verdicts") as out:
-        read, written = bloom.first_seen(files, out, ranks=ranks, rows=rows, buckets=buckets, error_rate=error_rate)
+        read, written = bloom.first_seen(files, out, ranks=ranks, buckets=buckets, known=known)
     context.records("verdicts", written)
     context.receipt.notes["keys"] = read
+    if keep:
+        with context.file("filter", "bloom") as out:
+            out.write(known.dump())
 
 
 def _plan_duplicates(given: StageInput, *, max_malformed: float) -> list[Planned]:
@@ -146,8 +191,12 @@ def _plan_duplicates(given: StageInput, *, max_malformed: float) -> list[Planned
 
 def stages(settings: RedPajamaV2Settings, run: RunSettings) -> list[Stage]:
     """Documents, signals, minhash, dedup, duplicates. Raises :class:`MissingModel` for a list or model that is not
-    there, and without pyarrow."""
+    there, and without pyarrow; :class:`UsageError` for settings that do not go together."""
     library()
+    if settings.after is not None and settings.capacity is None:
+        raise UsageError("after needs a capacity: that of the run whose filters are taken over.")
+    if settings.dedup == "exact" and settings.capacity is not None:
+        raise UsageError("capacity is of Bloom filters. Leave it out, or give dedup=bloom.")
     limits: dict[str, Any] = {"max_malformed": run.max_malformed}
     signals = partial(
         signals_work,
@@ -159,12 +208,12 @@ def stages(settings: RedPajamaV2Settings, run: RunSettings) -> list[Stage]:
         **limits,
     )
     documents = partial(documents_work, annotated=ANNOTATED, **limits)
-    error_rate = settings.error_rate if settings.dedup == "bloom" else None
+    filters = partial(_plan_bloom, error_rate=settings.error_rate, capacity=settings.capacity, after=settings.after)
     return [
         Stage("documents", partial(_plan_files, work=documents, every=True)),
         Stage("signals", partial(_plan_files, work=signals)),
         Stage("minhash", partial(_plan_files, work=partial(minhash_work, **limits))),
-        Stage("dedup", partial(_plan_dedup, error_rate=error_rate), ("documents",)),
+        Stage("dedup", _plan_exact if settings.dedup == "exact" else filters, ("documents",)),
         Stage("duplicates", partial(_plan_duplicates, **limits), ("documents", "dedup"), whole=("dedup",)),
     ]
 

@@ -13,6 +13,7 @@ from redpajama_data.dedup import bloom
 from redpajama_data.dedup.bloom import BloomFilter
 from redpajama_data.dedup.equal_keys import KeyWriter, first_wins, read_verdicts
 from redpajama_data.dedup.partitions import BUCKETS
+from redpajama_data.errors import BrokenInput
 
 
 def keys(count: int, seed: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
@@ -77,7 +78,7 @@ def decide(files: list[tuple[int, str]], folder: Path, *, exact: bool) -> dict[i
     if exact:
         first_wins(files, out, ranks=ranks, rows=600, buckets=(0, BUCKETS), memory=1 << 20)
     else:
-        bloom.first_seen(files, out, ranks=ranks, rows=600, buckets=(0, BUCKETS), error_rate=0.001)
+        bloom.first_seen(files, out, ranks=ranks, buckets=(0, BUCKETS), known=BloomFilter(600, 0.001))
     path = folder / "verdicts"
     path.write_bytes(out.getvalue())
     return {rank: [n for n, _, _ in read_verdicts([str(path)], rank, memory=1 << 20)] for rank, _ in files}
@@ -101,13 +102,30 @@ def test_copies_are_those_of_the_exact_mechanism_in_the_order_of_the_files(tmp_p
         assert decide(order, tmp_path, exact=False) == expected
 
 
-def test_every_range_has_a_filter_for_its_own_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
-    monkeypatch.setattr(bloom, "BloomFilter", lambda capacity, rate: made.append(capacity) or BloomFilter(1000, rate))
+def test_a_kept_filter_knows_in_the_next_run_what_it_knew() -> None:
+    high, low = keys(4000, 6)
+    whole, first, then = (BloomFilter(4000, 0.01) for _ in range(3))
+    expected = whole.add(high, low)
+    begun = first.add(high[:1500], low[:1500])
+    then.load(first.dump())
+    assert np.concatenate([begun, then.add(high[1500:], low[1500:])]).tolist() == expected.tolist()
+    with pytest.raises(BrokenInput, match="Give the capacity and the error rate of the run that made it"):
+        BloomFilter(5000, 0.01).load(first.dump())
+
+
+@pytest.mark.parametrize(("capacity", "parts"), [(1, 1), (112_000_000, 1), (113_000_000, 2), (30_000_000_000, 512)])
+def test_ranges_of_kept_filters_hang_on_the_capacity(capacity: int, parts: int) -> None:
+    ranges = bloom.filter_ranges(capacity, 0.01)
+    assert len(ranges) == parts
+    assert [first for first, _ in ranges[1:]] == [end for _, end in ranges[:-1]]
+    assert (ranges[0][0], ranges[-1][1]) == (0, BUCKETS)
+
+
+def test_a_range_reads_its_own_keys_and_has_its_share_of_the_capacity(tmp_path: Path) -> None:
     path = write(tmp_path / "0.keys", [np.random.default_rng(n).bytes(16) for n in range(100)])
-    read = [
-        bloom.first_seen([(0, str(path))], io.BytesIO(), ranks=1, rows=100, buckets=part, error_rate=0.01)[0]
-        for part in ((0, 1024), (1024, BUCKETS))
-    ]
-    assert made == [25, 75]
-    assert sum(read) == 100
+    read = 0
+    for part, share in (((0, 1024), 250), ((1024, BUCKETS), 750)):
+        known = bloom.range_filter(1000, part, 0.01)
+        assert known.bits == BloomFilter(share, 0.01).bits
+        read += bloom.first_seen([(0, str(path))], io.BytesIO(), ranks=1, buckets=part, known=known)[0]
+    assert read == 100

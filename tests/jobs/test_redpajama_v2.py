@@ -211,6 +211,39 @@ def test_exact_finds_exactly_the_copies_and_names_their_digest(
         assert path.read_bytes() == (root / "redpajama_v2" / path.relative_to(base)).read_bytes()
 
 
+def duplicates_of(base: Path) -> set[str]:
+    paths = (base / "redpajama_v2" / "duplicates").rglob("*.parquet")
+    return {name for path in paths for name in parquet.read_table(path)["doc_id"].to_pylist()}
+
+
+def test_dumps_in_roots_of_their_own_newest_first_give_what_one_root_gives(
+    root: Path, documents: list[dict[str, Any]], tmp_path: Path, tiny_tokenizer: ModelFile
+) -> None:
+    shards = {dump: str(root / "common_crawl_v2" / f"*{dump}_*") for dump in ("2023-06", "2022-05")}
+    newer, older = tmp_path / "newer", tmp_path / "older"
+    given = RedPajamaV2Settings(capacity=1000)
+    run(newer, tiny_tokenizer, [(JOB, given.model_copy(update={"input": (shards["2023-06"],)}))])
+    after = given.model_copy(update={"input": (shards["2022-05"],), "after": str(newer)})
+    run(older, tiny_tokenizer, [(JOB, after)])
+    assert duplicates_of(newer) | duplicates_of(older) == copies_of(documents)
+    assert duplicates_of(older)
+    with pytest.raises(UsageError, match="no filter keys-0000-4096 there"):
+        nowhere = after.model_copy(update={"after": str(root)})
+        run(tmp_path / "x", tiny_tokenizer, [(JOB, nowhere)])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"after": "x"}, "after needs a capacity"), ({"capacity": 5, "dedup": "exact"}, "capacity is of Bloom filters")],
+)
+def test_settings_that_do_not_go_together(
+    given: dict[str, Any], message: str, root: Path, tmp_path: Path, tiny_tokenizer: ModelFile
+) -> None:
+    settings = RedPajamaV2Settings(input=(str(root / "common_crawl_v2"),), **given)
+    with pytest.raises(UsageError, match=message):
+        run(tmp_path, tiny_tokenizer, [(JOB, settings)])
+
+
 def test_another_error_rate_redoes_the_dedup_alone(root: Path, tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
     shards = (str(root / "common_crawl_v2"),)
     go = tmp_path / "again"
