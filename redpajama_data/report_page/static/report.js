@@ -30,6 +30,8 @@ for (const table of document.querySelectorAll("table.sorts")) {
     });
   });
 }
+// Paper shows all.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((each) => (each.open = true)));
 // A link to a rule opens it.
 const reveal = () => {
   const target = location.hash && document.getElementById(location.hash.slice(1));
