@@ -19,7 +19,7 @@ from redpajama_data.engine.slice_run import SliceRun, slices_of
 from redpajama_data.engine.stages import RunSettings, Slice
 from redpajama_data.engine.tasks import Workplace
 from redpajama_data.errors import UsageError
-from redpajama_data.io import storage
+from redpajama_data.io import credentials, storage
 from redpajama_data.io.lock import hold
 from redpajama_data.io.root_paths import WITHIN
 from redpajama_data.io.storage import RawFile
@@ -58,9 +58,11 @@ def run_parts(
     models. Raises :class:`UsageError`, :class:`RootInUse`, :class:`MissingModel`, :class:`StorageError`; what goes
     wrong with single shards is in the report.
     """
+    config = config.model_copy(update={"root": credentials.admit(config.root or "")})
     if not config.root:
         raise UsageError("no root. Give --root DIR (or root: in --config): the folder or URL to write to.")
     Addresses(config.addresses).pass_on()  # to what fetches models and reads raw files, and to workers
+    parts = [(part, _without_secrets(settings)) for part, settings in parts]
     names = {part.name for part, _ in parts}
     inputs = [_inputs(part, settings, config.root, names) for part, settings in parts]
     for part, _ in parts:
@@ -90,7 +92,14 @@ def run_parts(
         tombstones.load(config.root)  # says now when it cannot be read
         stones = tombstones.version(config.root)
         place = Workplace(
-            config.root, memory, config.zstd_level, counter, lease=token, environment=here, tombstones=stones
+            config.root,
+            memory,
+            config.zstd_level,
+            counter,
+            lease=token,
+            environment=here,
+            tombstones=stones,
+            addresses=credentials.known(),
         )
         for (part, settings), files in zip(parts, inputs, strict=True):
             if files is None and not (whole and has_shards(config.root, corpus, rerun=names)):
@@ -118,6 +127,11 @@ def run_parts(
         if any(part.receipts for part in report.slices):
             manifest.write(config.root)
     return report
+
+
+def _without_secrets(settings: SliceSettings) -> SliceSettings:
+    """Settings whose input is given by names: what grants access stays in memory."""
+    return settings.model_copy(update={"input": credentials.admit_all(settings.input)})
 
 
 class _Shown:

@@ -21,6 +21,7 @@ from redpajama_data.document import Document, Drop, Rejected
 from redpajama_data.engine.stages import RunSettings, Slice, Stage
 from redpajama_data.io.lines import TooLong, iter_lines
 from redpajama_data.io.shards import MAX_NESTING, nested_too_deep
+from redpajama_data.io.storage import without_query
 from redpajama_data.pipeline.stages import publish_stage
 from slices.repairs import SETTING, chosen_from
 
@@ -44,7 +45,7 @@ class _Record(msgspec.Struct, gc=False):
 def language_of(path: str) -> str:
     """The language of a file by its name: ``c4-de.tfrecord-...`` and ``c4-zh-Latn-validation.tfrecord-...`` are of
     multilingual C4 (``de``, ``zh-Latn``); every other file is English."""
-    found = _MULTILINGUAL.match(path.rsplit("/", 1)[-1])
+    found = _MULTILINGUAL.match(without_query(path).rsplit("/", 1)[-1])
     return found[1] if found else "en"
 
 

@@ -25,7 +25,7 @@ from redpajama_data.document import Document, Drop
 from redpajama_data.engine.receipts import Receipt
 from redpajama_data.engine.stages import Planned, RunSettings, Slice, Stage, StageInput, task_name
 from redpajama_data.errors import UsageError
-from redpajama_data.io.storage import RawFile
+from redpajama_data.io.storage import RawFile, without_query
 from redpajama_data.pipeline.work import Steps
 from slices.parts.stackexchange_threads import (
     STRETCHES_A_SHARD,
@@ -104,7 +104,7 @@ def choose_dumps(inputs: Sequence[RawFile], wanted: Sequence[str]) -> list[Drop 
 
 def _archive_first(dump: tuple[RawFile, str]) -> tuple[bool, str]:
     path = dump[0].path
-    return not (path.endswith(".7z") or VOLUME.search(path)), path
+    return not (without_query(path).endswith(".7z") or VOLUME.search(path)), path
 
 
 def check(settings: StackexchangeSettings, inputs: Sequence[RawFile]) -> None:
@@ -118,7 +118,7 @@ def buckets_of(parts: Sequence[RawFile]) -> int:
     if not packed:  # a server that does not tell
         return MAX_BUCKETS
     path = parts[0].path
-    xml = packed * (XML_A_PACKED_BYTE if path.endswith(_COMPRESSED) or VOLUME.search(path) else 1)
+    xml = packed * (XML_A_PACKED_BYTE if without_query(path).endswith(_COMPRESSED) or VOLUME.search(path) else 1)
     return min(MAX_BUCKETS, max(16, xml // BUCKET_BYTES))
 
 

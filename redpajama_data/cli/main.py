@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from redpajama_data.errors import RpjError
+from redpajama_data.io.credentials import shown
 from redpajama_data.io.terminal import Stopped
 
 SECTIONS = {  # of the help, in its order; name: module of redpajama_data.cli, and what it is called there
@@ -93,7 +94,7 @@ class Group(click.Group):
             if os.environ.get("RPJ_DEBUG", "") not in ("", "0") and not isinstance(error, RpjError | KeyboardInterrupt):
                 raise
             message, status = message_of(error)
-            click.echo(f"rpj: {message}", err=True)
+            click.echo(f"rpj: {shown(message)}", err=True)
             ctx.exit(status)
 
 
@@ -131,7 +132,7 @@ def message_of(error: BaseException) -> tuple[str, int]:
 
 def _report(error: BaseException) -> str:
     """Keep the traceback of a defect; what the user is to do with it."""
-    trace = "".join(traceback.format_exception(error))
+    trace = shown("".join(traceback.format_exception(error)))
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="rpj-defect-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
@@ -142,7 +143,11 @@ def _report(error: BaseException) -> str:
     return f"Please report it with {file.name}, which says where it happened."
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+# color: click passes on what it is given, and the stream shows it (redpajama_data.io.terminal), also in a pipe.
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "color": True}
+
+
+@click.group(cls=Group, context_settings=_SETTINGS)
 @click.version_option(package_name="redpajama-data")
 def cli() -> None:
     """Reproduce the LLaMA pre-training corpus, RedPajama-Data-1T.

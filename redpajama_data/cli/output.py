@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import click
-from tqdm import tqdm
 
 from redpajama_data.engine.receipts import is_published, sum_drops
 from redpajama_data.engine.slice_run import SliceRun
+from redpajama_data.io.terminal import bar, in_one_line, is_drawn_on
 from redpajama_data.reports import waterfall_table
 from redpajama_data.reports.count import count_totals
 from redpajama_data.reports.explanation import Fate
@@ -81,11 +80,11 @@ def print_trouble(part: SliceRun, *, indent: str = "") -> None:
     """Print on standard error what of a slice or job is damaged, a defect, quarantined, of somebody else, left out."""
     for receipt in part.broken():
         for place in receipt.broken:
-            click.echo(f"{indent}broken: {place}", err=True)
+            click.echo(f"{indent}broken: {in_one_line(place)}", err=True)
     for record in part.defects():
-        click.echo(f"{indent}defect: {record}. Please report it with the record.", err=True)
+        click.echo(f"{indent}defect: {in_one_line(record)}. Please report it with the record.", err=True)
     for entry in part.quarantined:
-        click.echo(f"{indent}quarantined: {entry.stage}/{entry.task}: {entry.reason}", err=True)
+        click.echo(in_one_line(f"{indent}quarantined: {entry.stage}/{entry.task}: {entry.reason}"), err=True)
     if part.foreign:
         click.echo(_wrapped(f"left alone, not of this root: {_few(part.foreign)}", indent), err=True)
     for stage in sorted(part.left_out):
@@ -135,11 +134,11 @@ def print_status(found: Sequence[SliceStatus]) -> None:
             if stage.dropped:
                 click.echo(_wrapped(f"dropped: {drops_line(stage.dropped)}", " " * 15))
         for reason in part.broken:
-            click.echo(f"  broken: {reason}")
+            click.echo(f"  broken: {in_one_line(reason)}")
         for named in part.defects:
-            click.echo(f"  defect: {named}. Please report it with the record.")
+            click.echo(f"  defect: {in_one_line(named)}. Please report it with the record.")
         for reason in part.quarantined:
-            click.echo(f"  quarantined: {reason}")
+            click.echo(f"  quarantined: {in_one_line(reason)}")
 
 
 @dataclass
@@ -153,7 +152,7 @@ class Problems:
 def collect_problems(checks: Iterable[tuple[str, str | None]], *, quiet: bool) -> Problems:
     """Run checks to their end, with progress on a terminal."""
     problems = Problems()
-    for place, problem in tqdm(checks, desc="verify", unit="file", disable=quiet or not sys.stderr.isatty()):
+    for place, problem in bar(checks, desc="verify", unit="file", disable=quiet or not is_drawn_on()):
         problems.checked += 1
         if problem:
             problems.found.append((place, problem))
@@ -163,7 +162,7 @@ def collect_problems(checks: Iterable[tuple[str, str | None]], *, quiet: bool) -
 def print_problems(problems: Problems) -> None:
     """Print the outcome of ``rpj verify``."""
     for place, problem in problems.found:
-        click.echo(f"{place}: {problem}")
+        click.echo(in_one_line(f"{place}: {problem}"))
     click.echo(f"{problems.checked:,} checks, {len(problems.found)} problems.")
 
 
@@ -171,10 +170,11 @@ def print_fates(fates: Sequence[Fate]) -> None:
     """Print what happened to a record."""
     for fate in fates:
         if fate.drop is None:
-            click.echo(f"{fate.id}: kept, {fate.kept}, line {fate.line}")
+            click.echo(in_one_line(f"{fate.id}: kept, {fate.kept}, line {fate.line}"))
             continue
         drop = fate.drop
         values = f": {drop['measured']}" if drop["measured"] is not None else ""
         limit = f" (limit {drop['limit']})" if drop["limit"] is not None else ""
         rest = "".join(f", {key} {drop[key]}" for key in drop if key not in ("id", "rule", "measured", "limit"))
-        click.echo(f"{fate.id}: dropped in {fate.slice}/{fate.stage} by {drop['rule']}{values}{limit}{rest}")
+        place = f"{fate.slice}/{fate.stage}"
+        click.echo(in_one_line(f"{fate.id}: dropped in {place} by {drop['rule']}{values}{limit}{rest}"))

@@ -6,13 +6,13 @@ import sys
 from dataclasses import asdict
 
 import click
-from tqdm import tqdm
 
 from redpajama_data import config
 from redpajama_data.cli import output, output_compare
 from redpajama_data.cli.options import json_option
 from redpajama_data.defaults import root_here
 from redpajama_data.errors import UsageError
+from redpajama_data.io import terminal
 from redpajama_data.reports.root_diff import diff as diff_roots
 
 MEMORY_MIN = 16 << 20  # bytes; less than the program itself takes
@@ -45,7 +45,7 @@ def diff(roots: tuple[str, ...], memory: str, show: int, quiet: bool, json_out: 
         raise UsageError(f"--memory {memory}: too little to compare documents. Give {MEMORY_MIN >> 20}M or more.")
     if show < 0:
         raise UsageError(f"--show {show}: expected 0 or more.")
-    with tqdm(desc="diff", unit="doc", disable=quiet or json_out or not sys.stderr.isatty()) as bar:
+    with terminal.bar(desc="diff", unit="doc", disable=quiet or json_out or not terminal.is_drawn_on()) as bar:
 
         def advance(documents: int) -> None:
             bar.update(documents)

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 from redpajama_data.download.direct import Body
 from redpajama_data.errors import InputUnavailable
-
-_USER = re.compile(r"(?<=://)[^/\s@?#'\"]*@")
-_SECRET = re.compile(
-    r"([?&;][^=&;#\s'\"]*(?:token|sign|\bsig|key|secret|passw|credential|auth|policy|ticket|session)[^=&;#\s'\"]*=)"
-    r"[^&;#\s'\"]*",
-    re.IGNORECASE,
-)
-
-
-def shown(text: str) -> str:
-    """A text with the addresses in it as they may be shown and kept: without a user's name and password, and without
-    the values that grant access in a query. Two addresses that differ only by such name one file."""
-    return _SECRET.sub(r"\1...", _USER.sub("", text))
+from redpajama_data.io.credentials import shown as shown
 
 
 class NotThere(InputUnavailable):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
 
-from redpajama_data.io.terminal import say
+from redpajama_data.io.terminal import bar, is_drawn_on, say
 
 _PLAIN_EVERY = 60.0  # seconds
 _BARS = 8  # files that have a bar of their own
@@ -41,22 +40,20 @@ class Progress:
         self._bar: tqdm[Any] | None = None
         self._bars: dict[str, tqdm[Any]] = {}
         self._places = list(range(_BARS, 0, -1))
-        self._terminal = False
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            self._terminal = sys.stderr.isatty() and not quiet
+        self._terminal = is_drawn_on() and not quiet
 
     def __enter__(self) -> Progress:
         if self._terminal:
-            self._bar = tqdm(
+            self._bar = bar(
                 total=self._total or None, initial=self._here, desc=self._title, unit="B", unit_scale=True, position=0
             )
         return self
 
     def __exit__(self, *_: object) -> None:
-        for bar in (*self._bars.values(), self._bar):
-            if bar is not None:
+        for drawn in (*self._bars.values(), self._bar):
+            if drawn is not None:
                 with contextlib.suppress(OSError, ValueError):
-                    bar.close()
+                    drawn.close()
         if not self._terminal and not self._quiet and (self._done or self._failed):
             say(self.line())
 
@@ -65,7 +62,7 @@ class Progress:
         self._under_way[path] = [0, total or 0]
         if self._terminal and self._places:
             with contextlib.suppress(OSError, ValueError):
-                self._bars[path] = tqdm(
+                self._bars[path] = bar(
                     total=total, desc=path[-40:], unit="B", unit_scale=True, position=self._places.pop(), leave=False
                 )
 
@@ -78,9 +75,9 @@ class Progress:
         self._here += more
         if self._terminal:
             with contextlib.suppress(OSError, ValueError):
-                for bar in (self._bar, self._bars.get(path)):
-                    if bar is not None:
-                        bar.update(more)
+                for drawn in (self._bar, self._bars.get(path)):
+                    if drawn is not None:
+                        drawn.update(more)
         self.tick()
 
     def tick(self) -> None:
@@ -93,11 +90,11 @@ class Progress:
         """A file is whole, or put aside."""
         self._under_way.pop(path, None)
         self._done, self._failed = self._done + whole, self._failed + (not whole)
-        bar = self._bars.pop(path, None)
-        if bar is not None:
-            self._places.append(abs(bar.pos) or 1)
+        drawn = self._bars.pop(path, None)
+        if drawn is not None:
+            self._places.append(abs(drawn.pos) or 1)
             with contextlib.suppress(OSError, ValueError):
-                bar.close()
+                drawn.close()
 
     def line(self) -> str:
         """``c4: 12 of 1,032 files fetched, 3.2 GB of 326.8 GB, 51.0 MB/s, 1:45:10 left; a.gz 45 %``."""

@@ -18,7 +18,7 @@ from fsspec.implementations.http import HTTPFileSystem
 from redpajama_data.download.addresses import host_of
 from redpajama_data.download.answers import range_of
 from redpajama_data.download.client import Client
-from redpajama_data.download.exchange import Closed, Final, Passing, Stream
+from redpajama_data.download.exchange import Closed, Final, Passing, Stream, shown
 from redpajama_data.download.shared import SharedHosts
 from redpajama_data.errors import InputUnavailable
 
@@ -135,7 +135,7 @@ class WebFile(io.RawIOBase):
             first, size = self._at, _end_of(stream.headers)
         stamp = next((stream.headers[name] for name in _STAMPS if stream.headers.get(name)), "")
         if self._version is not None and stream.status != 416 and (size, stamp) != self._version:
-            raise InputUnavailable(f"{self._url}: it changed while it was read. Run the same command again.")
+            raise InputUnavailable(f"{shown(self._url)}: it changed while it was read. Run the same command again.")
         if not 0 <= first <= self._at:
             raise WebError(f"bytes from {self._at:,} were asked for, and it gives others")
         self._version = self._version or (size, stamp)
@@ -175,7 +175,7 @@ class WebFile(io.RawIOBase):
         try:
             return await self._stream.body.into(view)
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise WebError(f"{type(error).__name__}: {error}") from error
+            raise WebError(shown(f"{type(error).__name__}: {error}")) from error
 
 
 def _client() -> Client:
@@ -207,14 +207,14 @@ async def _opened(
         client.judge(host, status, stream.headers)
         return stream
     except Closed as error:
-        raise InputUnavailable(f"{url}: {error}. Run the same command again then.") from error
+        raise InputUnavailable(f"{shown(url)}: {error}. Run the same command again then.") from error
     except Final as error:
         if error.gone:
-            raise FileNotFoundError(url) from error
+            raise FileNotFoundError(shown(url)) from error
         raise WebError(str(error), status) from error
     except Passing as error:
         if host.closed:
-            raise InputUnavailable(f"{url}: {host.closed}. Run the same command again then.") from error
+            raise InputUnavailable(f"{shown(url)}: {host.closed}. Run the same command again then.") from error
         raise WebError(f"{host_of(url)}: {error}", 0 if error.waited else status) from error
 
 

@@ -17,6 +17,7 @@ import msgspec
 from redpajama_data.engine.ownership import INPUTS, NOTE
 from redpajama_data.errors import NOT_JSON
 from redpajama_data.io import storage
+from redpajama_data.io.credentials import name_of
 from redpajama_data.io.root_paths import RUN, WITHIN
 from redpajama_data.io.shards import read_names
 from redpajama_data.io.storage import RawFile
@@ -26,14 +27,15 @@ _SLASHES = re.compile(r"/(?:\.?/)+")
 
 def identity(path: str) -> str:
     """Where a file lies: the real path, links resolved; of a URL its normal form: scheme and host in lower case, no
-    double slash, no ``/./``."""
+    double slash, no ``/./``, without what grants access."""
     if path.startswith(WITHIN):
         return path
     if not storage.is_remote(path):
         return os.path.realpath(storage.local(path))
-    scheme, _, rest = path.partition("://")
+    scheme, _, rest = name_of(path).partition("://")
     host, slash, inside = rest.partition("/")
-    return f"{scheme.lower()}://{host.lower()}{_SLASHES.sub('/', slash + inside)}"
+    inside, mark, query = inside.partition("?")
+    return f"{scheme.lower()}://{host.lower()}{_SLASHES.sub('/', slash + inside)}{mark}{query}"
 
 
 def identities(files: Iterable[RawFile]) -> list[str]:
@@ -120,7 +122,7 @@ def known_names(root: str, slice_name: str) -> tuple[list[str], str]:
 
 
 def _known_names(root: str, slice_name: str) -> list[str]:
-    return read_names(storage.join(root, RUN, slice_name, INPUTS))
+    return [name_of(name) for name in read_names(storage.join(root, RUN, slice_name, INPUTS))]
 
 
 def _by_identity(names: Iterable[str], base: str) -> dict[str, str]:

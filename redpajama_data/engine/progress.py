@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from types import TracebackType
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from redpajama_data.engine.run_task import Done, Failed
+from redpajama_data.io.terminal import bar, is_drawn_on, whatever_happens
 from redpajama_data.io.terminal import say as say
-from redpajama_data.io.terminal import whatever_happens
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 _PLAIN_EVERY = 30.0  # seconds between plain lines: a log of a day's run stays readable
 
@@ -24,15 +24,13 @@ class StageProgress:
         self._title, self._tasks, self._done, self._quiet = title, tasks, done, quiet
         self._documents = self._bytes = self._failed = 0
         self._start = self._told = time.monotonic()
-        self._terminal = False
-        with whatever_happens():
-            self._terminal = sys.stderr.isatty() and not quiet
+        self._terminal = is_drawn_on() and not quiet
         self._bar: tqdm[Any] | None = None
 
     def __enter__(self) -> StageProgress:
         if self._terminal:
             with whatever_happens():
-                self._bar = tqdm(total=self._tasks, initial=self._done, desc=self._title, unit="task", leave=True)
+                self._bar = bar(total=self._tasks, initial=self._done, desc=self._title, unit="task", leave=True)
         return self
 
     def __exit__(

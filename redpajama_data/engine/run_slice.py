@@ -25,6 +25,7 @@ from redpajama_data.engine.stages import Planned, RunSettings, Slice, Stage, Sta
 from redpajama_data.engine.tasks import Task, Workplace
 from redpajama_data.errors import BrokenInput, InputUnavailable, UsageError
 from redpajama_data.io import lease, root_paths, storage
+from redpajama_data.io.credentials import name_of
 from redpajama_data.io.root_paths import RUN, WITHIN
 from redpajama_data.io.shards import read_names
 from redpajama_data.io.storage import RawFile
@@ -149,7 +150,7 @@ def _is_utf8(path: str) -> bool:
 def _refuse_fewer_inputs(part: Slice, inputs: Sequence[RawFile], root: str, before: str) -> None:
     """Raise :class:`UsageError` when the root holds the work of raw files that this run does not have."""
     given = {raw.path for raw in inputs}
-    gone = [path for path in read_names(before) if path not in given]
+    gone = [name for name in map(name_of, read_names(before)) if name not in given]
     if gone:
         raise UsageError(
             f"{root} holds {part.name} of {len(gone)} raw files that are not given now ({gone[0]} ...). Give all raw "

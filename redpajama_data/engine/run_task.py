@@ -19,7 +19,7 @@ from redpajama_data.errors import (
     TooManyDefects,
     UsageError,
 )
-from redpajama_data.io import lease, memory, storage
+from redpajama_data.io import credentials, lease, memory, storage
 from redpajama_data.io.root_paths import WITHIN
 
 _SHA256 = re.compile(r"[0-9a-f]{64}$")
@@ -62,7 +62,12 @@ def run_task(task: Task, place: Workplace) -> Done | Failed:
             environment.refuse_other(place.environment)
         lease.check(place.root, place.lease)
         # An error leaves through the stack: no half ledger appears.
-        with memory.of_task(place.memory), storage.relative_to(place.base), context._stack:
+        with (
+            memory.of_task(place.memory),
+            storage.relative_to(place.base),
+            credentials.knowing(place.addresses),
+            context._stack,
+        ):
             _refuse_changed(task)
             task.work(context)
             _refuse_changed(task)
@@ -112,8 +117,9 @@ def _refuse_changed(task: Task) -> None:
 
 
 def quarantine(place: Workplace, failed: Failed) -> Quarantine:
-    """Write the quarantine entry of a failed task beside where its receipt would lie."""
-    task = failed.task
-    entry = Quarantine(task.slice, task.stage, task.name, list(task.inputs), failed.reason, failed.detail)
+    """Write the quarantine entry of a failed task beside where its receipt would lie. Libraries put addresses into
+    their errors: what grants access does not go into it."""
+    task, shown = failed.task, credentials.shown
+    entry = Quarantine(task.slice, task.stage, task.name, list(task.inputs), shown(failed.reason), shown(failed.detail))
     receipts.save_quarantine(place.root, entry)
     return entry

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from redpajama_data.engine.receipts import Output, Receipt
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.errors import UsageError
-from redpajama_data.io.storage import RawFile
+from redpajama_data.io.storage import RawFile, without_query
 from redpajama_data.models.model_file import ModelFile
 
 if TYPE_CHECKING:
@@ -113,8 +113,9 @@ _ENDINGS = re.compile(r"\.(gz|zst|bz2|7z|xml|jsonl|json|tar|txt)(?=$|\.)")
 
 
 def task_name(rank: int, total: int, path: str, suffix: str = "") -> str:
-    """A task's name from its place in the order and its raw file: ``00012-github_0012``. Sorts as ``rank`` does."""
-    stem = _UNSAFE.sub("_", _ENDINGS.sub("", path.rsplit("/", 1)[-1]))[:80]
+    """A task's name from its place in the order and its raw file: ``00012-github_0012``. Sorts as ``rank`` does; a
+    query is no part of it."""
+    stem = _UNSAFE.sub("_", _ENDINGS.sub("", without_query(path).rsplit("/", 1)[-1]))[:80]
     return f"{rank:0{max(5, len(str(total - 1)))}d}-{stem}{suffix}"
 
 

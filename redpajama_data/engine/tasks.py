@@ -54,6 +54,8 @@ class Workplace:
     run that holds the root, as :func:`redpajama_data.io.lock.hold` gives it. ``base`` is the folder that relative names
     of raw files are relative to ("": the current one), ``environment`` that of the process that plans: no task runs in
     another one. ``tombstones`` is the version of the root's list of what it must not hold ("": there is none).
+    ``addresses`` are those that hold what grants access, by their names (:mod:`redpajama_data.io.credentials`): they go
+    from memory to memory.
     """
 
     root: str
@@ -65,6 +67,7 @@ class Workplace:
     base: str = ""
     environment: Mapping[str, str] | None = None
     tombstones: str = ""
+    addresses: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from redpajama_data.errors import UsageError
+from redpajama_data.io.credentials import address_of, shown
 
 # Attempts of one request inside the S3 client. Its default is 5; every call of ours is tried 5 times as well
 # (redpajama_data.io.retries), which together would take more than a minute to say that an endpoint is not there.
@@ -43,13 +44,19 @@ def local(path: str) -> str:
     return os.path.join(_base, path) if _base else path
 
 
+def without_query(path: str) -> str:
+    """A path as far as it names a file: of an address of the web what stands before the query."""
+    return path.partition("?")[0] if path.startswith(("http://", "https://")) else path
+
+
 def join(root: str, *parts: str) -> str:
     """Join below a path or URL."""
     return posixpath.join(root, *parts)
 
 
 def filesystem(path: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL, and the path inside it.
+    """The fsspec file system of a URL (by its name: :func:`~redpajama_data.io.credentials.name_of`), and the path
+    inside it, with what grants access.
 
     Raises :class:`UsageError` with the pip line when the scheme's package is missing.
     """
@@ -63,9 +70,12 @@ def filesystem(path: str) -> tuple[Any, str]:
     if path.startswith("s3://") and "config_kwargs" not in fsspec.config.conf.get("s3", {}):
         options["config_kwargs"] = {"retries": {"total_max_attempts": S3_ATTEMPTS, "mode": "standard"}}
     try:
-        return cast("tuple[Any, str]", fsspec.core.url_to_fs(path, **options))
+        return cast("tuple[Any, str]", fsspec.core.url_to_fs(address_of(path), **options))
     except ImportError as error:
         scheme = path.split("://")[0]
-        raise UsageError(f"{path}: {error}. For {scheme}:// install: pip install 'redpajama-data[{scheme}]'") from error
+        raise UsageError(
+            f"{shown(path)}: {error}. For {scheme}:// install: pip install 'redpajama-data[{scheme}]'"
+        ) from error
     except ValueError as error:
-        raise UsageError(f"{path}: {error}. Use a local path or one of s3://, hf://, https://.") from error
+        said = shown(f"{path}: {error}")
+        raise UsageError(f"{said}. Use a local path or one of s3://, hf://, https://.") from error

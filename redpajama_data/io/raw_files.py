@@ -11,7 +11,8 @@ from itertools import islice
 from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 
 from redpajama_data.errors import RpjError, UsageError
-from redpajama_data.io.paths import filesystem, is_remote, local
+from redpajama_data.io.credentials import admit, name_of
+from redpajama_data.io.paths import filesystem, is_remote, local, without_query
 from redpajama_data.io.reading import RetriedFile
 from redpajama_data.io.retries import failures, retried, unavailable, without_credentials
 from redpajama_data.io.walk import check_file, files_below, is_passed_over
@@ -28,11 +29,12 @@ def open_input(path: str) -> BinaryIO:
     What fails here or in a later read is tried again (see :mod:`redpajama_data.io.retries`); raises
     :class:`InputUnavailable` when it fails to the end, and never says anything about the content.
     """
-    return cast(BinaryIO, io.BufferedReader(RetriedFile(path), _BUFFER))
+    return cast(BinaryIO, io.BufferedReader(RetriedFile(admit(path)), _BUFFER))
 
 
 class RawFile(NamedTuple):
-    """One raw file: path or URL, size in bytes, and a stamp that changes when its content does (mtime or etag)."""
+    """One raw file: path or URL (without what grants access: :func:`redpajama_data.io.credentials.name_of`), size in
+    bytes, and a stamp that changes when its content does (mtime or etag)."""
 
     path: str
     bytes: int
@@ -42,6 +44,7 @@ class RawFile(NamedTuple):
 def stat(path: str) -> RawFile:
     """Size and stamp of a file. Raises :class:`UsageError` when there is none or credentials are missing,
     :class:`InputUnavailable` when it cannot be looked at."""
+    path = admit(path)
     try:
         return _seen(path, _stat, path)
     except FileNotFoundError as error:
@@ -90,11 +93,12 @@ def list_files(where: str, patterns: Iterable[str]) -> list[RawFile]:
     Raises :class:`UsageError` when there is nothing, or for what may be input and cannot be read
     (:func:`~redpajama_data.io.walk.files_below`).
     """
+    where = admit(where)
     names = tuple(patterns)
     lowered = tuple(name.lower() for name in names)
 
     def wanted(path: str) -> bool:
-        base = path.rsplit("/", 1)[-1].lower()
+        base = without_query(path).rsplit("/", 1)[-1].lower()
         return not is_passed_over(base) and TMP_MARK not in base and any(fnmatch.fnmatchcase(base, p) for p in lowered)
 
     if is_remote(where):
@@ -140,7 +144,7 @@ def _list_remote(where: str, wanted: Callable[[str], bool]) -> list[RawFile]:
     prefix = where.split("://", 1)[0] + "://"
 
     def url(name: str) -> str:
-        return name if is_remote(name) else prefix + name.lstrip("/")
+        return name_of(name) if is_remote(name) else prefix + name.lstrip("/")
 
     def below(fs: Any, folder: str, options: dict[str, Any]) -> Iterator[RawFile]:
         for name, info in fs.find(folder, detail=True, **options).items():
@@ -152,7 +156,7 @@ def _list_remote(where: str, wanted: Callable[[str], bool]) -> list[RawFile]:
         fs, inside = filesystem(where)
         # fsspec passes over what it cannot list; of object stores only the one over the web does
         options = {"on_error": _unless_absent} if where.startswith(("http://", "https://")) else {}
-        if any(mark in inside for mark in "*?["):
+        if any(mark in without_query(inside) for mark in "*?["):  # on the web a ? begins the query
             globbed: dict[str, RawFile] = {}
             for name, info in fs.glob(inside, detail=True, **options).items():
                 files = below(fs, name, options) if info.get("type") == "directory" else [_raw_file(url(name), info)]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from redpajama_data.errors import InputUnavailable, RpjError, StorageError
+from redpajama_data.io.credentials import shown
 from redpajama_data.io.obstacles import obstacle
 from redpajama_data.io.paths import is_remote
 
@@ -159,9 +160,9 @@ def _said_of_writing(path: str, error: BaseException) -> _Said:
 
 
 def _words(error: BaseException) -> str:
-    """An error in one short line."""
+    """An error in one short line, without what grants access."""
     said = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    line = " ".join(said.split())[:300]
+    line = " ".join(shown(said).split())[:300]
     name = type(error).__name__
     return line if isinstance(error, OSError) and line else f"{name}: {line}" if line else name
 

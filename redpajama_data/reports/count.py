@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
-from tqdm import tqdm
 
 from redpajama_data.corpus.listing import PATTERNS, is_root
 from redpajama_data.errors import NOT_JSON, BrokenInput, UsageError
 from redpajama_data.io import storage
 from redpajama_data.io.lines import TooLong, iter_lines
 from redpajama_data.io.shards import MAX_LINE
+from redpajama_data.io.terminal import bar, is_drawn_on
 from redpajama_data.models.known import known_name
 from redpajama_data.models.tokens import Tokenizer, load_tokenizer
 from redpajama_data.reports.root_status import root_totals
@@ -63,10 +62,10 @@ def _recount(root: str, part: SliceTotals, tokenizer: str) -> SliceTotals:
 
 
 def _count(paths: Sequence[str], tokenizer: Tokenizer, name: str) -> SliceTotals:
-    with tqdm(desc=f"count {name}", unit="B", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
+    with bar(desc=f"count {name}", unit="B", unit_scale=True, disable=not is_drawn_on()) as drawn:
 
         def advance(size: int) -> None:
-            bar.update(size)
+            drawn.update(size)
 
         return count_files(paths, tokenizer, name=name, progress=advance)
 

@@ -8,7 +8,7 @@ from typing import IO, Any
 from redpajama_data.errors import BrokenInput
 from redpajama_data.io.lines import TooLong, iter_lines
 from redpajama_data.io.shards import read_jsonl
-from redpajama_data.io.storage import whole_file
+from redpajama_data.io.storage import whole_file, without_query
 
 MAX_LINE = 64 << 20  # bytes; a longer line of a text file is no document but a damaged file
 _TEXT_KEYS = ("text", "raw_content")  # what rpj publishes, and what CCNet writes
@@ -23,7 +23,7 @@ def read_texts(path: str) -> Iterator[str]:
 
     Raises :class:`BrokenInput` at a line that is neither, naming it.
     """
-    name = path.lower()
+    name = without_query(path).lower()
     for suffix in (".gz", ".zst", ".bz2"):
         name = name.removesuffix(suffix)
     if name.endswith(".txt"):

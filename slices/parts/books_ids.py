@@ -11,6 +11,7 @@ from filters import books
 from redpajama_data.document import Drop
 from redpajama_data.engine.receipts import Receipt
 from redpajama_data.errors import BrokenInput, UsageError
+from redpajama_data.io.storage import without_query
 from slices.readers import books_reader, gutenberg
 
 COLLECTIONS = ("pg19", "books3", "gutenberg")
@@ -24,7 +25,7 @@ Shelf = tuple[str, ...]
 
 def is_gutenberg(path: str) -> bool:
     """True for a text file, also compressed or in a zip archive: one book."""
-    return path.lower().endswith(_TEXT_ENDINGS)
+    return without_query(path).lower().endswith(_TEXT_ENDINGS)
 
 
 def shelves(paths: Iterable[str]) -> list[Shelf]:

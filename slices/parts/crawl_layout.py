@@ -18,7 +18,7 @@ from filters.ccnet import shards_per_file
 from redpajama_data.engine.receipts import Receipt
 from redpajama_data.errors import UsageError
 from redpajama_data.io.first_bytes import LOOK, known
-from redpajama_data.io.storage import RawFile, is_remote, join, local, read_bytes
+from redpajama_data.io.storage import RawFile, is_remote, join, local, read_bytes, without_query
 from slices.readers.wet import segment_of, shard_files
 
 LISTINGS = ("wet.paths.gz", "wet.paths")
@@ -78,7 +78,7 @@ def _dump_folder(path: str) -> str:
 
 
 def _whole(path: str) -> str:
-    return path if is_remote(path) else os.path.abspath(local(path))
+    return without_query(path) if is_remote(path) else os.path.abspath(local(path))
 
 
 def _shards_of(folder: str, dump: str, files: list[RawFile], shards: int, report: bool) -> list[Shard]:
@@ -93,7 +93,7 @@ def _shards_of(folder: str, dump: str, files: list[RawFile], shards: int, report
             if part
         ]
     listing_name, listed = listing
-    here = {os.path.basename(raw.path): raw for raw in files}
+    here = {os.path.basename(_whole(raw.path)): raw for raw in files}
     strangers = here.keys() - {os.path.basename(line) for line in listed}
     if strangers:
         raise UsageError(

@@ -15,6 +15,7 @@ from redpajama_data.errors import BrokenInput
 from redpajama_data.io.first_bytes import LOOK, known, not_that
 from redpajama_data.io.lines import TooLong, iter_lines
 from redpajama_data.io.shards import MAX_NESTING, nested_too_deep
+from redpajama_data.io.storage import without_query
 
 PATTERNS = tuple(f"{split}*.jsonl{ending}" for split in SPLITS for ending in ("", ".gz", ".zst", ".bz2"))
 MAX_LINE = 1 << 30  # bytes: 100 times the longest book known; a longer line is damage, and would not fit in memory
@@ -23,7 +24,7 @@ _NAME = re.compile(r"(pg19-train|pg19-test|pg19-validation|books3-train)[^/]*$")
 
 def split_of(path: str) -> Split:
     """The split that a file's name begins with. Raises :class:`BrokenInput` for any other name."""
-    name = _NAME.match(path.rsplit("/", 1)[-1])
+    name = _NAME.match(without_query(path).rsplit("/", 1)[-1])
     if not name:
         web = ", and HTML is not read" if path.lower().endswith((".html", ".htm", ".xhtml")) else ""
         raise BrokenInput(

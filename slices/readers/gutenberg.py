@@ -16,7 +16,7 @@ from redpajama_data.document import Document, Drop, Rejected
 from redpajama_data.errors import BrokenInput
 from redpajama_data.io import memory
 from redpajama_data.io.first_bytes import LOOK, known, not_that
-from redpajama_data.io.storage import open_input
+from redpajama_data.io.storage import open_input, without_query
 from redpajama_data.io.streams import open_decompressed
 from slices.readers.gutenberg_marks import HEAD, bodies
 from slices.readers.text_encoding import decode_text
@@ -101,7 +101,7 @@ def read_gutenberg(path: str) -> Iterator[Document | Rejected]:
     A file above 1 GiB, or with nothing between header and licence, is rejected.
     Raises :class:`BrokenInput` when the file is damaged or no text.
     """
-    data = _unzipped(path) if path.lower().endswith(".zip") else _read(path)
+    data = _unzipped(path) if without_query(path).lower().endswith(".zip") else _read(path)
     if len(data) > MAX_BYTES:
         yield Rejected(f"{path}#0", Drop("malformed", f"more than {MAX_BYTES} bytes", f"at most {MAX_BYTES} bytes"))
         return

@@ -10,6 +10,7 @@ from lxml import etree
 
 from filters.stackexchange import Post
 from redpajama_data.document import Drop, Rejected
+from redpajama_data.io.storage import without_query
 from redpajama_data.io.streams import open_decompressed
 from slices.readers.dump_rows import Row, Stray, rows
 from slices.readers.seven_zip import read_member
@@ -26,7 +27,7 @@ def site_stem(path: str) -> str:
     """The name that the published scripts know the dump by: ``<site>`` of ``<site>.7z``, ``<site>.xml`` or
     ``<site>/Posts.xml`` (``posts.xml`` in the dumps of 2009 to 2011), the last two also compressed (.gz, .bz2, .zst);
     the volumes of a split archive (``<site>.7z.001``) have that of the whole."""
-    folder, _, name = VOLUME.sub(".7z", path).rpartition("/")
+    folder, _, name = VOLUME.sub(".7z", without_query(path)).rpartition("/")
     for suffix in _SUFFIXES:
         name = name.removesuffix(suffix)
     if name in ("Posts.xml", "posts.xml"):
@@ -97,7 +98,7 @@ def _rejected(path: str, ordinal: int, line: int, measured: str, limit: str) -> 
 
 
 def _chunks(path: str) -> Iterator[bytes]:
-    if VOLUME.search(path) or path.endswith(".7z"):
+    if VOLUME.search(path) or without_query(path).endswith(".7z"):
         yield from read_member(path, "Posts.xml")
         return
     with open_decompressed(path) as stream:

@@ -13,7 +13,7 @@ from redpajama_data.document import Document, Rejected
 from redpajama_data.errors import BrokenInput
 from redpajama_data.io.first_bytes import LOOK, known, not_that
 from redpajama_data.io.frames import BetweenFrames
-from redpajama_data.io.storage import open_input
+from redpajama_data.io.storage import open_input, without_query
 from redpajama_data.io.streams import open_decompressed
 from slices.readers.gzip_members import Damage, gzip_members
 from slices.readers.wet_records import ANY_MARK, MAX_RECORD, RecordParser
@@ -79,7 +79,7 @@ def read_wet(
 
 
 def _blocks(path: str, raw: BinaryIO) -> Iterator[bytes | Damage]:
-    if path.lower().endswith(".gz"):
+    if without_query(path).lower().endswith(".gz"):
         head = raw.read(LOOK)
         raw.seek(0)
         if not head or (not head.startswith(b"\x1f\x8b") and head.strip(b"\0") and known(head)):

@@ -10,7 +10,7 @@ from filters.wikitext import LinkNames
 from redpajama_data.document import Document, Drop, Rejected
 from redpajama_data.errors import BrokenInput
 from redpajama_data.io import first_bytes
-from redpajama_data.io.storage import open_input
+from redpajama_data.io.storage import open_input, without_query
 from redpajama_data.io.streams import open_decompressed
 from slices.readers import wikipedia_old, wikipedia_xml
 from slices.readers.bz2_streams import Damage, bz2_streams
@@ -145,9 +145,9 @@ def _read_head(path: str) -> PageParser:
 def _chunks(path: str, piece: Piece) -> Iterator[bytes | Damage]:
     """The decompressed bytes of a piece, and where a bz2 file is damaged. Raises :class:`BrokenInput` where another
     compression is damaged or cut, or the file is of another kind."""
-    name = path.lower()
+    name = without_query(path).lower()
     if name.endswith(".7z"):
-        yield from read_member(path, path.rpartition("/")[2][: -len(".7z")])
+        yield from read_member(path, without_query(path).rpartition("/")[2][: -len(".7z")])
     elif name.endswith(".bz2"):
         yield from _bz2_chunks(path, piece)
     else:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from redpajama_data.errors import UsageError
-from redpajama_data.io.storage import RawFile
+from redpajama_data.io.storage import RawFile, without_query
 
 ENDINGS = ("bz2", "gz", "zst", "7z", "xz")  # xz is read by nobody here: the file is named instead of passed over
 PATTERNS = (
@@ -30,7 +30,7 @@ _FORM = re.compile(
 
 
 def _base(path: str) -> str:
-    return path.rpartition("/")[2]
+    return without_query(path).rpartition("/")[2]
 
 
 def dump_name(path: str) -> tuple[str, str | None] | None:

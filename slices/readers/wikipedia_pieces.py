@@ -12,7 +12,7 @@ import bz2
 import re
 from typing import BinaryIO, NamedTuple
 
-from redpajama_data.io.storage import open_input
+from redpajama_data.io.storage import open_input, without_query
 from slices.readers.bz2_streams import STREAM, STREAM_BYTES
 
 _READ = 1 << 20
@@ -37,7 +37,7 @@ def split_dump(path: str, target_bytes: int) -> list[Piece]:
     A cut is the first stream after a multiple of ``target_bytes`` that can be read and begins with a page; so what lies
     between two cuts belongs to the piece before, damaged or not. What cannot be cut is one piece.
     """
-    if not path.lower().endswith(".bz2"):
+    if not without_query(path).lower().endswith(".bz2"):
         return [WHOLE]
     with open_input(path) as raw:
         size = raw.seek(0, 2)
