@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gzip
+import io
 import json
 import os
 import pty
@@ -11,14 +13,17 @@ import re
 import select
 import shlex
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from redpajama_data.io import terminal
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.reports import root_status
 
@@ -102,6 +107,103 @@ def test_what_a_stream_cannot_say_is_escaped(tmp_path: Path) -> None:
     assert done.returncode == 2, done.stderr
     assert b"\\udcff\\udcfe: " in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+NASTY = (
+    "\x1b]0;title\x07\x1b[31m\x9b2J\u202e\r"  # sets the title, writes in red, clears, turns the direction, goes back
+)
+COMMANDS = re.compile(r"[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
+TOLD = r"\u001b]0;title\u0007\u001b[31m\u009b2J\u202e\u000d"
+
+
+def test_what_is_printable_stays_as_it_is() -> None:
+    text = "a\tb\n\u00e9\u4e2d\U0001f600\u200f \\u001b"
+    assert terminal.printable(text) == text
+    assert terminal.printable(NASTY) == TOLD
+    assert terminal.in_one_line("a\nb\x1b") == r"a\nb\u001b"
+    assert json.loads(terminal.printable(json.dumps([NASTY], ensure_ascii=False))) == [NASTY]
+
+
+@pytest.fixture
+def nasty_root(raw: Path, tmp_path: Path, tiny_tokenizer: ModelFile) -> Path:
+    """A root whose raw files have names that command a terminal; one is damaged, and a strange file lies there."""
+    (raw / "github_0.gz").rename(raw / f"github_{NASTY}.gz")
+    (raw / f"github_x{NASTY}.gz").write_bytes(b"broken")
+    import redpajama_data
+
+    settings = {"code_tokenizer": tiny_tokenizer.path, "min_alpha_per_token": 0}
+    where = {"input": str(raw), "root": str(tmp_path / "root"), "tokenizer": tiny_tokenizer.path}
+    redpajama_data.run("github", settings=settings, executor="serial", **where)
+    (tmp_path / "root/github" / f"mine{NASTY}").touch()
+    (tmp_path / "nasty.yaml").write_text(f"slices:\n  {json.dumps('a' + NASTY)}: 1\n")
+    return tmp_path / "root"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status", "ROOT"],
+        ["status", "ROOT", "--json"],
+        ["explain", "ROOT", f"RAW/github_{NASTY}.gz#0"],
+        ["explain", "ROOT", f"RAW/github_{NASTY}.gz#0", "--json"],
+        ["explain", "ROOT", f"RAW/github_{NASTY}.gz#7"],
+        ["verify", "ROOT"],
+        ["diff", "ROOT", f"ROOT{NASTY}"],
+        ["run", "--slice", "github", "--input", "RAW", "--root", "ROOT"],
+        ["run", "--slice", "github", "--input", f"RAW/{NASTY}", "--root", "ROOT"],
+        ["run", "--slice", "github", "--config", "ROOT/../nasty.yaml"],
+        ["run", "--slice", NASTY],
+        [NASTY],
+    ],
+    ids=lambda words: " ".join(words).encode("ascii", "backslashreplace").decode().replace("\x1b", "")[:40],
+)
+def test_no_name_commands_the_terminal(nasty_root: Path, raw: Path, options: list[str], command: list[str]) -> None:
+    words = [word.replace("ROOT", str(nasty_root)).replace("RAW", str(raw)) for word in command]
+    if "--input" in words:
+        words += options[3:9]
+    done = subprocess.run(
+        [sys.executable, "-m", "redpajama_data", *words],
+        capture_output=True,
+        timeout=120,
+        env=environment(PYTHONUTF8="1"),
+        check=False,
+    )
+    said = (done.stdout + done.stderr).decode()
+    assert not COMMANDS.search(said), said
+    assert "Traceback" not in said
+    if "--json" in words:
+        said = json.dumps(json.loads(done.stdout), ensure_ascii=False)  # it is JSON, and has the names as they are
+    if "github_" in said:
+        assert (json.dumps(NASTY, ensure_ascii=False).strip('"') if "--json" in words else TOLD) in said
+
+
+def test_a_bar_is_drawn_above_what_is_said_and_its_words_are_printable() -> None:
+    code = f"""
+import sys
+from redpajama_data.io import terminal
+terminal.Output()
+with terminal.bar(total=2, desc={NASTY!r}) as bar:
+    bar.update()
+    terminal.say({NASTY!r} + " http://u:word@h/x")
+"""
+    shown, inside = pty.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 120, 0, 0))
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=inside, env=environment(TERM="xterm"))
+    os.close(inside)
+    said = HangingRun(process, shown, 0).rest()
+    assert process.wait(60) == 0
+    os.close(shown)
+    assert f"{TOLD}:  50%" in said
+    assert f"\r{TOLD} http://h/x\r\n" in said
+    assert "\x1b" not in said
+
+
+@pytest.mark.parametrize(("term", "drawn"), [("xterm", True), ("dumb", False)])
+def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch, term: str, drawn: bool) -> None:
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert terminal.is_drawn_on() is drawn
 
 
 # ------------------------------------------------------------------------------------------------ being stopped
