@@ -81,7 +81,8 @@ class Part:
         """Take up what an earlier process left, as far as it can be trusted; hashes it (a blocking read)."""
         with self._written():
             os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            # A folder may be others' as well, and the name can be guessed: a link there would lead to any file.
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
             size = os.fstat(self._file).st_size
         record = self._read_record()
         if record is None or (record.total is not None and size > record.total):

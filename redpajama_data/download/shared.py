@@ -1,8 +1,8 @@
 """Hosts as every process of this user on this machine shares them: workers that read from one host are one guest.
 
-Between processes stand files in a folder of the temporary ones: a lock for each connection that a host allows, and one
-small file a host with its pause and cool-down. A process takes one connection's lock, however many files it has open
-there: one that waited for a second would wait for others that do the same.
+Between processes stand files in a folder of this user's own (:mod:`redpajama_data.io.private`): a lock for each
+connection that a host allows, and one small file a host with its pause and cool-down. A process takes one connection's
+lock, however many files it has open there: one that waited for a second would wait for others that do the same.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import contextlib
 import fcntl
 import os
 import re
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 
@@ -20,6 +19,7 @@ import msgspec
 
 from redpajama_data.download.hosts import Host, Hosts
 from redpajama_data.download.manners import manners_of
+from redpajama_data.io.private import private_folder
 
 _LOOK = 0.1  # seconds between two looks for a connection that has become free
 _GUARD = threading.Lock()
@@ -52,10 +52,12 @@ class SharedHosts(Hosts):
 class SharedHost(Host):
     """As :class:`Host`, for all processes together. Where nothing can be locked, each is on its own."""
 
-    @property
-    def _place(self) -> str:
-        folder = os.path.join(tempfile.gettempdir(), f"rpj-hosts-{os.getuid()}")
-        return os.path.join(folder, re.sub(r"[^a-z0-9.-]", "_", self.name))
+    def _locked(self, ending: str, how: int) -> int | None:
+        """A lock on one of the host's files, as :func:`_locked`."""
+        folder = private_folder("hosts")
+        if folder is None:
+            return -1
+        return _locked(os.path.join(folder, re.sub(r"[^a-z0-9.-]", "_", self.name) + ending), how)
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
@@ -103,7 +105,7 @@ class SharedHost(Host):
     def _free_lock(self) -> int | None:
         """The file of a lock that is ours now; -1 where nothing can be locked, None when all are taken."""
         for n in range(self.manners.connections):
-            number = _locked(f"{self._place}.{n}", fcntl.LOCK_EX | fcntl.LOCK_NB)
+            number = self._locked(f".{n}", fcntl.LOCK_EX | fcntl.LOCK_NB)
             if number is not None:
                 return number
         return None
@@ -121,7 +123,7 @@ class SharedHost(Host):
     @contextlib.contextmanager
     def _shared(self) -> Iterator[None]:
         """The state of all processes within the block, and what it becomes there for all of them."""
-        number = _locked(f"{self._place}.json", fcntl.LOCK_EX)
+        number = self._locked(".json", fcntl.LOCK_EX)
         if number is None or number < 0:
             yield
             return
@@ -156,7 +158,6 @@ def _locked(path: str, how: int) -> int | None:
     """A lock on a file, as the number of the file: closing it gives the lock back. None when it is taken, -1 where
     there are no locks."""
     try:
-        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError:
         return -1

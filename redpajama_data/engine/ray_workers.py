@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import signal
+import sys
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,11 +22,15 @@ from redpajama_data.errors import MissingModel, UsageError, WorkersLost
 
 PROCESS_MEMORY = 256 << 20  # bytes of a worker beside what its task may use: Python, models, one batch; measured 180 MB
 _STARTED = "started"  # what a task says first
+# Read when Ray is imported: without clusters its processes listen on 127.0.0.1 alone, else on every interface. Ray has
+# no other way to say it: an address of this machine's own that init is given is replaced by that of the network.
+_LOOPBACK = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+_SOCKET_FOLDER = 40  # characters: a socket has 107, and Ray puts up to 64 behind its folder
 
 
 class RayExecutor:
     """A Ray cluster. The root, the inputs and the models must be readable from every node (shared disk or object
-    store).
+    store). Without an address one is started for this run, which nobody beyond this machine can reach.
 
     Ray's own retries are off: ours count the same on every executor. Whatever Ray says went wrong with a task (a worker
     or node that died, an object that was lost, an environment that could not be made) costs it an attempt; only a lost
@@ -36,22 +44,32 @@ class RayExecutor:
         stall: float = STALL_MINUTES,
         tell: Callable[[str], None] = say,
     ) -> None:
+        if not address and "ray" not in sys.modules:
+            os.environ.setdefault(*_LOOPBACK)
         try:
             import ray
         except ImportError as error:
             raise MissingModel("--executor ray needs Ray. Install it: pip install 'redpajama-data[ray]'") from error
         self._ray, self._stall, self._tell = ray, 60 * stall, tell
-        self._started = not ray.is_initialized()
+        self._started, self._folder = not ray.is_initialized(), ""
         if self._started:
             try:
                 with _own_signals():
-                    ray.init(address=address, num_cpus=None if address else workers, log_to_driver=False)
+                    ray.init(log_to_driver=False, **({"address": address} if address else self._alone(workers)))
             except ConnectionError as error:
                 raise UsageError(
                     f"no Ray cluster at {address!r} ({error}). Start one, or leave --address out."
                 ) from error
         self.workers = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
         self.workers_a_machine = max(1, *(int(node.get("CPU", 0)) for node in self._nodes()), 1)
+
+    def _alone(self, workers: int | None) -> dict[str, Any]:
+        """What starts Ray for this run alone. Whoever reaches its ports may run code as this user: it listens on the
+        loopback address (:data:`_LOOPBACK`), has no dashboard, and its sockets and logs lie in a folder of this user's
+        own."""
+        self._folder = tempfile.mkdtemp(prefix="rpj-ray-")
+        folder = {"_temp_dir": self._folder} if len(self._folder) <= _SOCKET_FOLDER else {}
+        return {"num_cpus": workers, "include_dashboard": False, **folder}
 
     def map(self, tasks: Iterable[Task], place: Workplace) -> Iterator[Outcome]:
         """As :meth:`redpajama_data.engine.executors.Executor.map`. Raises :class:`UsageError` before the first task
@@ -172,6 +190,8 @@ class RayExecutor:
         """Leave the cluster, if this executor joined it."""
         if self._started:
             self._ray.shutdown()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def announced(task: Task, place: Workplace) -> Iterator[str | Outcome]:

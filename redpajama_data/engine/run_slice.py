@@ -26,6 +26,7 @@ from redpajama_data.engine.tasks import Task, Workplace
 from redpajama_data.errors import BrokenInput, InputUnavailable, UsageError
 from redpajama_data.io import lease, root_paths, storage
 from redpajama_data.io.credentials import name_of
+from redpajama_data.io.paths import refuse_name
 from redpajama_data.io.root_paths import RUN, WITHIN
 from redpajama_data.io.shards import read_names
 from redpajama_data.io.storage import RawFile
@@ -74,8 +75,7 @@ def run_slice(
     """
     result = SliceRun(part.name)
     for raw in inputs:
-        if "\n" in raw.path or not _is_utf8(raw.path):
-            raise UsageError(f"{raw.path!r}: a name with a line end, or not in UTF-8. Rename it, then run again.")
+        refuse_name(raw.path)
     names = "".join(f"{raw.path}\n" for raw in inputs).encode()
     inputs_file = Output(f"{RUN}/{part.name}/{INPUTS}", len(names), hashlib.sha256(names).hexdigest(), len(inputs))
     stages = part.stages(settings, run)
@@ -137,14 +137,6 @@ def _encoded(note: RunNote, models: Iterable[tuple[str, str]]) -> bytes:
 
 def _united(one: Iterable[Environment], other: Iterable[Environment]) -> list[Environment]:
     return [dict(items) for items in sorted({tuple(e.items()) for e in (*one, *other)})]
-
-
-def _is_utf8(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _refuse_fewer_inputs(part: Slice, inputs: Sequence[RawFile], root: str, before: str) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import posixpath
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -42,6 +43,23 @@ def local(path: str) -> str:
     """A local path without its ``file://``, from the current folder."""
     path = path.removeprefix("file://")
     return os.path.join(_base, path) if _base else path
+
+
+def refuse_name(path: str) -> None:
+    """Raise :class:`UsageError` for a name that no list of names can hold: with a line end, or not in UTF-8."""
+    if "\n" in path:
+        raise UsageError(f"{path!r}: a name with a line end. Rename it, then run again.")
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        encoding = sys.getfilesystemencoding()
+        try:
+            os.fsencode(path).decode()
+        except UnicodeError:
+            raise UsageError(f"{path!r}: a name that is not in UTF-8. Rename it, then run again.") from error
+        raise UsageError(
+            f"{path!r}: this Python reads names of files as {encoding}. Set PYTHONUTF8=1, then run again."
+        ) from error
 
 
 def without_query(path: str) -> str:

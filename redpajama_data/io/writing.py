@@ -71,7 +71,7 @@ def whole_file(path: str, *, durable: bool = True) -> Iterator[WholeFile]:
     temporary = os.path.join(folder, f"{posixpath.basename(path)}{TMP_MARK}{os.getpid()}-{secrets.token_hex(4)}")
     place = temporary if remote else None
     try:
-        raw = retried(temporary, _open_new, temporary)
+        raw = retried(temporary, _open_new, temporary, 0o600 if remote else 0o666)  # /tmp is everybody's
     except OSError as error:
         raise not_written(path, error, place) from error
     try:
@@ -94,9 +94,11 @@ def whole_file(path: str, *, durable: bool = True) -> Iterator[WholeFile]:
             os.unlink(temporary)
 
 
-def _open_new(path: str) -> BinaryIO:
+def _open_new(path: str, mode: int) -> BinaryIO:
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    return open(path, "wb", buffering=1 << 20)
+    # New, whatever lies or leads from there: a link that somebody put in its place is not followed.
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    return open(number, "wb", buffering=1 << 20)
 
 
 def upload(temporary: str, path: str) -> None:

@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import platformdirs
-
 from redpajama_data.errors import MissingModel, StorageError
 from redpajama_data.io import storage
+from redpajama_data.io.private import make_private, user_cache
 from redpajama_data.models.fetch import SourceError, fetch_file
 from redpajama_data.models.known import REGISTRY, Model
 from redpajama_data.models.model_file import ModelFile
@@ -61,6 +60,8 @@ def fetch(name: str) -> ModelFile:
             f"rpj models fetch {model.name}, then copy the file to {path}; or give a model by its path."
         )
     expected = model.sha256 or recorded or None
+    if not os.environ.get("RPJ_CACHE"):
+        make_private(cache_dir())  # one that is new; whoever shares a folder with others makes it, and names it
     answers = []
     for source in model.sources:
         try:
@@ -99,8 +100,15 @@ def cached_path(name: str) -> str:
 
 
 def cache_dir() -> str:
-    """Where fetched models lie: $RPJ_CACHE, else the user's cache folder."""
-    return os.environ.get("RPJ_CACHE") or platformdirs.user_cache_dir("rpj")
+    """Where fetched models lie: $RPJ_CACHE, else the user's cache folder. Raises :class:`MissingModel` for a user who
+    has neither."""
+    folder = os.environ.get("RPJ_CACHE") or user_cache()
+    if folder is None:
+        raise MissingModel(
+            "this user has no home, so there is no folder for models. Set RPJ_CACHE to one, or give models by their "
+            "path."
+        )
+    return folder
 
 
 # ------------------------------------------------------------------------------------------------ listing
