@@ -12,6 +12,8 @@ from redpajama_data.cli import output
 from redpajama_data.cli.options import json_option
 from redpajama_data.defaults import config_here
 from redpajama_data.download.addresses import Addresses
+from redpajama_data.errors import MissingModel
+from redpajama_data.io.credentials import shown
 from redpajama_data.models import registry
 from redpajama_data.reports.totals import amount
 
@@ -52,12 +54,28 @@ def models_list(json_out: bool) -> None:
 def models_fetch(names: tuple[str, ...]) -> None:
     """Fetch models into the cache, verified by their SHA-256. What an earlier call began is gone on with.
 
+    A model that cannot be had does not keep the others. Exit status 2: some could not, and are named at the end.
+
     \b
     rpj models fetch lid.176.ftz gpt-neox-20b
+    rpj models fetch lid.176.bin en.sp.model en.arpa.bin
     """
     Addresses(config.load_config(config_here(None), {}).addresses).pass_on()
-    for name in names:
-        click.echo(registry.fetch(name).path)
+    wanted = [registry.lookup(name).name for name in dict.fromkeys(names)]  # a name that is none, before any is fetched
+    failed: dict[str, MissingModel] = {}
+    for name in dict.fromkeys(wanted):
+        try:
+            click.echo(registry.fetch(name).path)
+        except MissingModel as error:
+            if len(wanted) == 1:
+                raise
+            click.echo(f"rpj: {shown(str(error))}", err=True)
+            failed[name] = error
+    if failed:
+        raise MissingModel(
+            f"{len(failed)} of {len(wanted)} models could not be fetched: {', '.join(failed)}. Why stands above. Try "
+            f"again: rpj models fetch {' '.join(failed)}"
+        )
 
 
 @models_group.command("path")

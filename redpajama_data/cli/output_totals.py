@@ -8,6 +8,7 @@ import click
 
 from redpajama_data.cli.output import echo_json
 from redpajama_data.errors import UsageError
+from redpajama_data.io.terminal import in_one_line
 from redpajama_data.models.tokens import load_tokenizer
 from redpajama_data.reports import against_table, language_totals, waterfall_table
 from redpajama_data.reports.against import Gap, explain_gaps
@@ -75,5 +76,6 @@ def print_totals(
         for failure in failures:
             click.echo(f"check failed: {failure}", err=True)
     for part in unread:
-        click.echo(f"not counted in {part.slice}: {part.unread:,} lines, the first {part.first_unread}", err=True)
+        first = in_one_line(part.first_unread)
+        click.echo(f"not counted in {part.slice}: {part.unread:,} lines, the first {first}", err=True)
     return failures

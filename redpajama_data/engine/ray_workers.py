@@ -65,10 +65,10 @@ class RayExecutor:
 
     def _alone(self, workers: int | None) -> dict[str, Any]:
         """What starts Ray for this run alone. Whoever reaches its ports may run code as this user: it listens on the
-        loopback address (:data:`_LOOPBACK`), has no dashboard, and its sockets and logs lie in a folder of this user's
-        own."""
+        loopback address (:data:`_LOOPBACK`), has no dashboard, and its sockets and logs lie within a folder of this
+        user's own (Ray opens the one that it is given to everybody)."""
         self._folder = tempfile.mkdtemp(prefix="rpj-ray-")
-        folder = {"_temp_dir": self._folder} if len(self._folder) <= _SOCKET_FOLDER else {}
+        folder = {"_temp_dir": os.path.join(self._folder, "r")} if len(self._folder) <= _SOCKET_FOLDER else {}
         return {"num_cpus": workers, "include_dashboard": False, **folder}
 
     def map(self, tasks: Iterable[Task], place: Workplace) -> Iterator[Outcome]:

@@ -15,7 +15,8 @@ from urllib.parse import unquote
 
 from redpajama_data.errors import UsageError
 
-_USER = re.compile(r"(?<=://)[^/\s@?#'\"]*@")
+# On the web all before the @ lets somebody in (a token, a user and a password), elsewhere what comes after a colon.
+_USER = re.compile(r"(https?://)[^/\s@?#'\"]*@|(?<=://)([^/\s@?#'\":]*):[^/\s@?#'\"]*(@)", re.IGNORECASE)
 _SECRET = re.compile(
     r"([?&;][^=&;#\s'\"]*(?:token|sign|\bsig|key|secret|passw|credential|auth|policy|ticket|session)[^=&;#\s'\"]*=)"
     r"[^&;#\s'\"]*",
@@ -43,7 +44,7 @@ _known: dict[str, str] = {}  # of this process: name -> address, of what was giv
 def shown(text: str) -> str:
     """A text with the addresses in it as they may be shown: without a user's name and password, and without the values
     that grant access in a query. Two addresses that differ only by such name one file."""
-    return _SECRET.sub(r"\1...", _USER.sub("", text))
+    return _SECRET.sub(r"\1...", _USER.sub(r"\1\2\3", text))
 
 
 def name_of(address: str) -> str:

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from redpajama_data.errors import UsageError
-from redpajama_data.io.credentials import address_of, shown
+from redpajama_data.io.credentials import address_of, name_of, shown
 
 # Attempts of one request inside the S3 client. Its default is 5; every call of ours is tried 5 times as well
 # (redpajama_data.io.retries), which together would take more than a minute to say that an endpoint is not there.
 S3_ATTEMPTS = 2
+_EXTRAS = ("s3", "hf")  # of pyproject.toml; of other schemes fsspec names the package
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.\-]+://")
 
 
@@ -91,9 +92,8 @@ def filesystem(path: str) -> tuple[Any, str]:
         return cast("tuple[Any, str]", fsspec.core.url_to_fs(address_of(path), **options))
     except ImportError as error:
         scheme = path.split("://")[0]
-        raise UsageError(
-            f"{shown(path)}: {error}. For {scheme}:// install: pip install 'redpajama-data[{scheme}]'"
-        ) from error
+        missing = f"pip install 'redpajama-data[{scheme}]'" if scheme in _EXTRAS else "the package that it names"
+        raise UsageError(f"{name_of(path)}: {error}. For {scheme}:// install {missing}, then run again.") from error
     except ValueError as error:
-        said = shown(f"{path}: {error}")
+        said = shown(f"{name_of(path)}: {error}")
         raise UsageError(f"{said}. Use a local path or one of s3://, hf://, https://.") from error

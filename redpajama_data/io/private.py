@@ -39,5 +39,8 @@ def user_cache() -> str | None:
     """The user's own folder for what can be had again; None for a user without a home."""
     import platformdirs
 
-    folder = platformdirs.user_cache_dir("rpj")
+    try:
+        folder = platformdirs.user_cache_dir("rpj")
+    except RuntimeError:  # as its newer versions say it
+        return None
     return folder if os.path.isabs(folder) else None

@@ -11,6 +11,7 @@ import msgspec
 from redpajama_data.corpus.listing import PATTERNS, is_root
 from redpajama_data.errors import NOT_JSON, BrokenInput, UsageError
 from redpajama_data.io import storage
+from redpajama_data.io.credentials import admit_all
 from redpajama_data.io.lines import TooLong, iter_lines
 from redpajama_data.io.shards import MAX_LINE
 from redpajama_data.io.terminal import bar, is_drawn_on
@@ -41,6 +42,7 @@ def count_totals(places: Sequence[str], tokenizer: str | None) -> tuple[list[Sli
         if is_root(place):
             raise UsageError(f"{place} is the root of a run: give it alone. Roots and files are not counted together.")
     loaded = load_tokenizer(tokenizer or DEFAULT_TOKENIZER)
+    places = admit_all(places)
     if not storage.is_remote(places[0]) and len(places) == 1:
         places = [raw.path for raw in storage.list_files(places[0], PATTERNS)]
     return [_count(places, loaded, "files")], loaded.identity

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import filelock
 import pytest
+from click.testing import CliRunner
 
+from redpajama_data.cli.main import cli
 from redpajama_data.download import hosts
 from redpajama_data.errors import MissingModel
 from redpajama_data.models import fetch, registry
@@ -365,3 +367,23 @@ def test_the_registry_knows_the_real_files(shared_data: Path, name: str, file: s
     real = shared_data / "models" / file
     assert sha256_of(str(real)) == REGISTRY[name].sha256
     assert real.stat().st_size == REGISTRY[name].size
+
+
+def test_fetching_several_goes_on_behind_a_failure(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    origin.answers = [say(404), say(200, DATA), say(404)]
+    for name in ("one", "two", "three"):
+        model = Model(name, f"{name}.bin", "a test", "none", (HttpSource(origin.url),), SHA, len(DATA))
+        monkeypatch.setitem(REGISTRY, name, model)
+        monkeypatch.setitem(registry._BY_ANY_NAME, name, model)
+    done = CliRunner().invoke(cli, ["models", "fetch", "one", "two", "three", "two"])
+    assert done.exit_code == 2
+    assert done.stdout == f"{cache / 'two.bin'}\n"
+    assert len(re.findall("could not be fetched:", done.stderr)) == 3  # each, and all at the end
+    assert done.stderr.endswith(
+        "rpj: 2 of 3 models could not be fetched: one, three. Why stands above. Try again: rpj models fetch one three\n"
+    )
+    unknown = CliRunner().invoke(cli, ["models", "fetch", "two", "no-such-model"])
+    assert (unknown.exit_code, unknown.stdout) == (2, "")  # said before anything is fetched
+    assert len(origin.ranges) == 3
