@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import time
 
 import pytest
@@ -77,3 +79,42 @@ def test_hostile_books_take_time_in_proportion(piece: str) -> None:
     start = time.process_time()
     plain_italics(Document("a#0", joined(text), {}))
     assert time.process_time() - start < 2
+
+
+def plainly_joined(text: str) -> str:
+    """The rule in plain words: what :func:`joined` does with arrays."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    blank = [not line.strip(" \t") for line in lines]
+    follows = [not (one or other) for one, other in itertools.pairwise(blank)]
+    lengths = sorted(len(line) for line, more in zip(lines, follows, strict=False) if more)
+    width = lengths[-1 - len(lengths) // 10] if lengths else 0
+    if not 50 <= width <= 100:
+        return "\n".join(lines)
+    out: list[str] = []
+    for is_blank, group in itertools.groupby(zip(lines, blank, strict=True), key=lambda pair: pair[1]):
+        paragraph = [line for line, _ in group]
+        ends = map(needed, paragraph, paragraph[1:], itertools.repeat(width))
+        if not is_blank and all(ends) and not any(line[:2].isspace() for line in paragraph) and len(paragraph) > 1:
+            one = "\n".join(line.strip() for line in paragraph)
+            paragraph = [one.replace("-\n", "-").replace("\u2014\n", "\u2014").replace("\n", " ")]
+        out += paragraph
+    return "\n".join(out)
+
+
+def needed(line: str, following: str, width: int) -> bool:
+    word = re.match(r" ?(\S{1,100})", following)
+    return len(line) >= width - 8 or (word is not None and len(line) + 1 + len(word[1]) > width - 8)
+
+
+WORDS = st.sampled_from(
+    ["a", "the", "\u201cand\u201d", "caf\u00e9", "sentences", "over-", "dash\u2014", "x" * 45, "\u00a0b"]
+)
+TYPED = st.lists(WORDS, min_size=8, max_size=14).map(" ".join)
+BOOK_LINES = st.lists(TYPED | st.sampled_from(["", " ", "\t", "  verse", " one blank", "short", "trailing ", "\f"]))
+
+
+@settings(max_examples=300, deadline=None)
+@given(BOOK_LINES, st.sampled_from(["\n", "\r\n"]))
+def test_arrays_do_what_the_plain_rule_says(lines: list[str], end: str) -> None:
+    text = end.join(lines)
+    assert joined(text) == plainly_joined(text)
