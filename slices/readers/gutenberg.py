@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from lzma import LZMAError
 from typing import BinaryIO
 
+from filters.book_lines import plain_line_ends
 from redpajama_data.document import Document, Drop, Rejected
 from redpajama_data.errors import BrokenInput
 from redpajama_data.io import memory
@@ -52,7 +53,7 @@ def strip_licence(text: str) -> str:
 def strip_gutenberg(doc: Document) -> Document | Drop:
     """Take header, small print, credits and licence off a book that came from Project Gutenberg by another way, such as
     JSON lines; a text without such marks stays as it is. Drops one of which nothing is left."""
-    whole = doc.text.replace("\r\n", "\n").replace("\r", "\n")
+    whole = plain_line_ends(doc.text)
     text = strip_licence(whole)
     if text == whole.strip("\n\f "):
         return doc
@@ -111,7 +112,7 @@ def read_gutenberg(path: str) -> Iterator[Document | Rejected]:
         raise not_that(path, head, "a book's text")
     text, encoding = decode_text(data)
     del data
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = plain_line_ends(text)
     body, fields = split_book(text)
     if not body:
         yield Rejected(f"{path}#0", Drop("malformed", "no text between header and licence", "a book"))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters.book_lines import joined, plain_italics
+from filters.book_lines import joined, plain_italics, plain_line_ends
 from redpajama_data.document import Document
 
 PROSE = (
@@ -79,6 +79,11 @@ def test_hostile_books_take_time_in_proportion(piece: str) -> None:
     start = time.process_time()
     plain_italics(Document("a#0", joined(text), {}))
     assert time.process_time() - start < 2
+
+
+@given(st.text(alphabet="a\r\n\u00e9\u201c"))
+def test_line_ends_of_every_kind(text: str) -> None:
+    assert plain_line_ends(text) == text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def plainly_joined(text: str) -> str:
