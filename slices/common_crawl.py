@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from filters import ccnet, wikiref
 from filters.ccnet_edges import no_foreign_edges
@@ -45,13 +45,20 @@ def language_codes(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _shards_compared(value: object) -> object:
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+    if number != "all" and (not isinstance(number, int) or number < 1):
+        raise ValueError("expected a number of shards, from 1 on, or all")
+    return number
+
+
 class CommonCrawlSettings(SliceSettings):
     """Settings of the Common Crawl slice; the defaults are the published values."""
 
     repairs: Annotated[Names, chosen_from("common_crawl")] = Field((), description=SETTING)
     languages: Annotated[Names, AfterValidator(language_codes)] = Field(("en",), description="languages to keep")
     shards: int = Field(5000, gt=0, description="CCNet shards of a dump: lines are compared within a shard")
-    hash_in_mem: Annotated[int, Field(gt=0)] | Literal["all"] = Field(
+    hash_in_mem: Annotated[int | Literal["all"], BeforeValidator(_shards_compared)] = Field(
         1, description="consecutive shards whose lines are compared with each other, or all of a dump"
     )
     min_length: int = Field(300, description="shortest page without its title, characters")

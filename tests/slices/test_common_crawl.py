@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from filters import ccnet_lines
 from filters.ccnet import kept_records, kept_urls
@@ -212,6 +213,15 @@ def test_lines_left_by_the_repairs(
     assert tuple(left) == LINES_LEFT[repairs]
     run(real, tmp_path / "small", repairs=repairs, memory=1 << 16)
     assert every_file(tmp_path / "small") == every_file(tmp_path / "large")
+
+
+@pytest.mark.parametrize(("given", "made"), [(1, 1), ("2", 2), ("all", "all"), (0, None), ("none", None), (1.5, None)])
+def test_how_many_shards_are_compared(given: Any, made: Any) -> None:
+    if made is not None:
+        assert CommonCrawlSettings.model_validate({"hash_in_mem": given}).hash_in_mem == made
+    else:
+        with pytest.raises(ValidationError, match="expected a number of shards, from 1 on, or all"):
+            CommonCrawlSettings.model_validate({"hash_in_mem": given})
 
 
 def test_all_shards_of_a_dump_by_setting_or_repair(run: Run, real: Path, tmp_path: Path) -> None:
