@@ -13,6 +13,8 @@ from redpajama_data.cli.signals import list_options, settings_of
 from redpajama_data.reports.aligned import aligned
 from redpajama_data.reports.language_totals import LanguageTotals, language_totals
 
+FULL = 1.1  # times the rate that was asked for: chance fills a filter by a few percent more or less
+
 
 @click.command("redpajama-v2")
 @options.run_options
@@ -25,7 +27,7 @@ from redpajama_data.reports.language_totals import LanguageTotals, language_tota
 @click.option(
     "--error-rate", type=float, metavar="SHARE", help="Of bloom: new documents taken for copies. Default: 0.01."
 )
-@click.option("--capacity", metavar="N", help="Of bloom: documents of all dumps, as 33B; filters are kept for --after.")
+@click.option("--capacity", metavar="N", help="Of bloom: documents of all dumps, as 30B; filters are kept for --after.")
 @click.option(
     "--after", metavar="ROOT", help="Of bloom: root of the next newer dump, whose filters know what came before."
 )
@@ -51,7 +53,7 @@ def redpajama_v2(
     \b
     rpj redpajama-v2 out
     rpj redpajama-v2 out --dedup exact --root exact
-    rpj redpajama-v2 older --capacity 33B --after newer
+    rpj redpajama-v2 older --capacity 30B --after newer
     rpj redpajama-v2 out --stop-words stopwords-all.json --bad-words LDNOOBW --classifiers models
     """
     root = options.root_or_input(root, inputs)
@@ -59,11 +61,17 @@ def redpajama_v2(
     report = api.run_job("redpajama_v2", inputs, settings, root=root, **rest)
     (part,) = report.slices
     found = language_totals(part.all_receipts())
+    filters = [receipt.notes for receipt in part.receipts.get("dedup", []) if "error_rate" in receipt.notes]
+    worst = max((notes["error_rate"] for notes in filters), default=0.0)
     if json_out:
         rows = {name: {"documents": x.documents, "copies": x.copies or 0, "tail": x.tail} for name, x in found.items()}
-        output.echo_json({"root": report.root, "exit_code": report.exit_code(), "languages": rows})
+        output.echo_json({"root": report.root, "exit_code": report.exit_code(), "languages": rows, "error_rate": worst})
     else:
         click.echo("\n".join([*_table(found), "", f"Written to {report.root}/redpajama_v2"]))
+        if worst:
+            click.echo(f"Bloom filters: at the end {worst:.2%} of new documents would be taken for copies.")
+    if any(notes["error_rate"] > FULL * notes["asked"] for notes in filters):
+        click.echo("  fuller than asked for: give --capacity the documents of all dumps, or --dedup exact.", err=True)
     output.print_trouble(part, indent="  ")
     sys.exit(report.exit_code())
 

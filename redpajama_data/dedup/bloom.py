@@ -38,6 +38,14 @@ class BloomFilter:
         self.hashes = max(1, round(-math.log2(error_rate)))
         self._table = np.zeros(-(-self.bits // 8), np.uint8)
 
+    @property
+    def error_rate(self) -> float:
+        """The probability with which a new key is taken for a known one now: the share of bits set, once for each
+        hash. Above the rate that was asked for when the filter holds more than its capacity."""
+        pieces = range(0, len(self._table), _AT_ONCE)
+        filled = sum(int(np.unpackbits(self._table[at : at + _AT_ONCE]).sum(dtype=np.int64)) for at in pieces)
+        return float((filled / self.bits) ** self.hashes)
+
     def load(self, data: bytes | memoryview) -> None:
         """Take over what a filter of the same capacity and rate knew. Raises :class:`BrokenInput` for another size."""
         if len(data) != len(self._table):

@@ -156,7 +156,8 @@ def bloom_work(
     before: str | None,
 ) -> None:
     """:func:`redpajama_data.dedup.bloom.first_seen` over files of this root, with the filter ``before`` of another one
-    to begin with; ``keep`` writes what the filter knows in the end. The receipt notes the ``keys``."""
+    to begin with; ``keep`` writes what the filter knows in the end. The receipt notes the ``keys``, and the
+    ``error_rate`` that the filter has in the end."""
     files = [(rank, context.upstream(path)) for rank, path in keys]
     known = bloom.range_filter(capacity, buckets, error_rate)
     if before is not None:
@@ -164,7 +165,7 @@ def bloom_work(
     with context.file("verdicts", "verdicts") as out:
         read, written = bloom.first_seen(files, out, ranks=ranks, buckets=buckets, known=known)
     context.records("verdicts", written)
-    context.receipt.notes["keys"] = read
+    context.receipt.notes |= {"keys": read, "error_rate": known.error_rate, "asked": error_rate}
     if keep:
         with context.file("filter", "bloom") as out:
             out.write(known.dump())

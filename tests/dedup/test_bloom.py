@@ -55,6 +55,17 @@ def test_new_keys_are_taken_for_copies_no_more_than_promised(error_rate: float) 
     assert error_rate * 0.5 < np.mean(wrong) < error_rate * 1.5  # a standard error of 14 % at a rate of 0.001
 
 
+def test_a_filter_says_how_often_it_errs_now() -> None:
+    known = BloomFilter(20_000, 0.01)
+    assert known.error_rate == 0.0
+    known.add(*keys(10_000, 7))
+    assert known.error_rate < 0.001
+    known.add(*keys(10_000, 8))
+    assert known.error_rate == pytest.approx(0.01, rel=0.1)
+    known.add(*keys(20_000, 9))  # twice what it is made for
+    assert known.error_rate > 0.1
+
+
 def test_memory_is_as_the_rate_asks() -> None:
     assert BloomFilter(1_000_000, 0.01).bits == pytest.approx(9.585e6, rel=0.001)
     assert BloomFilter(1_000_000, 0.01).hashes == 7

@@ -312,6 +312,10 @@ def test_the_command_prints_languages_and_the_totals_stand_beside_the_published(
     as_json = CliRunner().invoke(command, [str(root), "--root", str(tmp_path / "o"), "--dedup", "exact", "--json"])
     found = json.loads(as_json.stdout)["languages"]
     assert found["all"]["documents"] == sum(row["documents"] for name, row in found.items() if name != "all")
+    assert json.loads(as_json.stdout)["error_rate"] == 0
+    full = CliRunner().invoke(command, [str(root), "--root", str(tmp_path / "f"), "--capacity", "5", "--quiet"])
+    assert "of new documents would be taken for copies" in full.stdout
+    assert "fuller than asked for: give --capacity" in full.stderr
     table = CliRunner().invoke(count_tokens, [str(root), "--against", "redpajama-v2", "--json"])
     against = json.loads(table.stdout)["against"]
     assert against["languages"]["all"]["published_tokens"] == 30.4e12
