@@ -60,11 +60,12 @@ tour: sample .venv/.installed-test
 	$(BIN)/rpj forget build/sample-again --url-host news.libellous-press.example --reason tour
 	$(BIN)/rpj verify build/sample-again
 	$(BIN)/rpj find build/sample-again --url-host news.libellous-press.example; test $$? -eq 1
+	$(BIN)/rpj explore build/sample-run --export build/explorer --parquet build/explorer/map.parquet --quiet
 	$(BIN)/rpj help format > /dev/null
 	# From addresses to totals: every source in miniature on loopback, download --all, run --all, count-tokens. No network.
 	$(BIN)/python -m tests.download.offline build/tour-download
 	@echo
-	@echo "tour: download, run, status, explain, verify, count-tokens, overlap, tokenize, dedup, quality, signals, redpajama-v2, filter, decontaminate, diff, report, release, find, forget, help: all passed"
+	@echo "tour: download, run, status, explain, verify, count-tokens, overlap, tokenize, dedup, quality, signals, redpajama-v2, filter, decontaminate, diff, report, release, find, forget, explore, help: all passed"
 
 # What the sample gave, read with other libraries, in an environment of their own: 650 MB that no test needs.
 READERS := build/readers

@@ -30,6 +30,7 @@ SECTIONS = {  # of the help, in its order; name: module of redpajama_data.cli, a
         "verify": ("root", "verify"),
         "diff": ("totals", "diff"),
         "report": ("report", "report"),
+        "explore": ("explore", "explore"),
     },
     "Jobs over the shards of every slice": {
         "dedup": ("dedup", "dedup"),

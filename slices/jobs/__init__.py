@@ -19,6 +19,7 @@ NAMES = (
     "decontaminate",
     "tokenize",
     "redpajama_v2",
+    "embed",
 )
 
 

@@ -24,7 +24,7 @@ FLOORS = (  # from the ground up; rooms of one floor do not import each other
     ("redpajama_data.reports", "redpajama_data.training", "redpajama_data.sample"),
     ("redpajama_data.whole_run",),
     ("redpajama_data.release",),
-    ("redpajama_data.report_page",),
+    ("redpajama_data.report_page", "redpajama_data.explorer"),
     ("slices",),
     ("slices.jobs",),
     ("redpajama_data.api",),

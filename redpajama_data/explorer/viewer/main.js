@@ -1,0 +1,170 @@
+// What is around the map: filters, legend, list, and the document.
+
+function element(name, text, parent) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  if (parent) parent.append(made);
+  return made;
+}
+
+function options(id, pairs) {
+  for (const [value, label] of pairs) element("option", label, byId(id)).value = value;
+}
+
+function commandOf(data, i) {
+  return `rpj explain ${data.about.root} '${data.cards[i].id.replaceAll("'", "'\\''")}'`;
+}
+
+async function start() {
+  const data = await load(), { about, n } = data;
+  const hidden = new Set();
+  let words = null, asked = 0;
+
+  const view = new MapView(data, update, choose);
+  const kindNames = Object.keys(about.kinds);
+  options("colour", [...kindNames, ...about.numbers].map((name) => [name, name]));
+  for (const id of ["x", "y"]) options(id, about.axes.map((name) => [name, name]));
+  byId("y").value = about.axes[1];
+  for (const name of ["language", "licence", "verdict", "cluster"]) {
+    options(name, [["", "all"], ...about.kinds[name].map((label, k) => [k, label || "none"])]);
+    byId(name).parentElement.hidden = about.kinds[name].length < 2;
+  }
+  options("number", about.numbers.map((name) => [name, name]));
+  if (!data.texts && !data.served) byId("search").placeholder = "titles and addresses (texts: --serve)";
+
+  function update() {
+    const wanted = ["language", "licence", "verdict", "cluster"]
+      .filter((name) => byId(name).value !== "")
+      .map((name) => [data.kinds[name], +byId(name).value]);
+    const column = data.numbers[byId("number").value];
+    const from = byId("from").value === "" ? null : +byId("from").value;
+    const to = byId("to").value === "" ? null : +byId("to").value;
+    const own = data.kinds[view.by];
+    const rows = [];
+    for (let i = 0; i < n; i++) {
+      const ok = (!words || words[i]) && (!view.lassoed || view.lassoed[i]) && !(own && hidden.has(own[i]))
+        && wanted.every(([values, value]) => values[i] === value)
+        && (from === null || column[i] >= from) && (to === null || column[i] <= to);
+      view.shown[i] = ok ? 1 : 0;
+      if (ok) rows.push(i);
+    }
+    const of = about.of > n ? ` of ${n.toLocaleString("en")} sampled from ${about.of.toLocaleString("en")}` : ` of ${n.toLocaleString("en")}`;
+    byId("count").textContent = `${rows.length.toLocaleString("en")}${of} documents`;
+    byId("listed").textContent = rows.length > LISTED ? `The first ${LISTED} shown` : "Shown";
+    list(byId("list"), rows.slice(0, LISTED).map((i) => [i, about.kinds.slice[data.kinds.slice[i]]]));
+    view.draw();
+  }
+
+  function list(parent, rows) {
+    parent.replaceChildren(...rows.map(([i, note]) => {
+      const item = document.createElement("li"), button = element("button", data.cards[i].title || "(no text)", item);
+      button.type = "button";
+      element("small", ` ${note}`, button);
+      button.addEventListener("click", () => choose(i));
+      return item;
+    }));
+  }
+
+  function legend() {
+    byId("legend").replaceChildren(...view.legend.map((row) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      element("i", "", button).style.background = row.colour;
+      button.append(row.count === undefined ? row.label : `${row.label} ${row.count.toLocaleString("en")}`);
+      if (row.value !== undefined) {
+        button.setAttribute("aria-pressed", String(!hidden.has(row.value)));
+        button.addEventListener("click", () => {
+          if (!hidden.delete(row.value)) hidden.add(row.value);
+          legend();
+          update();
+        });
+      }
+      return button;
+    }));
+  }
+
+  async function choose(i) {
+    view.selected = i;
+    view.draw();
+    const card = data.cards[i], facts = byId("facts");
+    byId("heading").textContent = card.title || "(no text)";
+    facts.replaceChildren();
+    const fact = (name, value) => {
+      if (value === undefined || value === null || value === "") return;
+      element("dt", name, facts);
+      const held = element("dd", undefined, facts);
+      if (/^https?:\/\//i.test(value)) {
+        const link = element("a", value, held);
+        link.href = value;
+        link.rel = "noopener noreferrer";
+        link.target = "_blank";
+      } else held.textContent = value;
+    };
+    for (const name of kindNames) fact(name, about.kinds[name][data.kinds[name][i]]);
+    for (const verdict of card.verdicts || []) fact("job", verdict);
+    fact("source", card.source);
+    fact("url", card.url);
+    fact("shard", `${card.shard}, line ${card.line + 1}`);
+    for (const name of about.numbers) {
+      if (!Number.isNaN(data.numbers[name][i])) fact(name, String(+data.numbers[name][i].toPrecision(6)));
+    }
+    byId("command").textContent = commandOf(data, i);
+    byId("text").textContent = "…";
+    byId("document").hidden = false;
+    list(byId("near"), nearest(data, i, 8).map(([cosine, j]) =>
+      [j, `${about.kinds.slice[data.kinds.slice[j]]} ${cosine.toFixed(2)}`]));
+    byId("document").parentElement.scrollTop = 0;
+    let held;
+    try { held = await textOf(data, i); } catch (error) { held = { text: `The text could not be had: ${error.message}` }; }
+    if (view.selected !== i) return;
+    byId("text").textContent = held ? held.text : `Texts lie beside this file. To read them: rpj explore ${about.root} --serve --export FOLDER, the one of this file`;
+    if (held && held.meta) fact("meta", held.meta);
+    document.body.dataset.document = i;
+  }
+
+  async function search() {
+    const mine = ++asked;
+    const result = await found(data, byId("search").value);
+    if (mine !== asked) return;
+    words = result;
+    update();
+  }
+
+  for (const id of ["language", "licence", "verdict", "cluster", "number", "from", "to"]) byId(id).addEventListener("input", update);
+  let waiting = 0;
+  byId("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(search, 200); });
+  byId("colour").addEventListener("input", (event) => { hidden.clear(); view.colourBy(event.target.value); legend(); update(); });
+  for (const id of ["x", "y"]) {
+    byId(id).addEventListener("input", (event) => { view[id] = data.axes[event.target.value]; view.lassoed = null; update(); });
+  }
+  byId("lasso").addEventListener("click", (event) => {
+    view.lassoOn = !view.lassoOn;
+    event.target.setAttribute("aria-pressed", String(view.lassoOn));
+  });
+  byId("reset").addEventListener("click", () => {
+    for (const id of ["search", "language", "licence", "verdict", "cluster", "from", "to"]) byId(id).value = "";
+    hidden.clear();
+    words = view.lassoed = null;
+    view.selected = -1;
+    byId("document").hidden = true;
+    view.fit();
+    legend();
+    update();
+  });
+  byId("copy").addEventListener("click", () => {
+    const range = document.createRange();
+    range.selectNodeContents(byId("command"));
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+    if (navigator.clipboard) navigator.clipboard.writeText(byId("command").textContent).catch(() => {});
+  });
+  legend();
+  update();
+  document.body.dataset.state = "ready";
+}
+
+start().catch((error) => {
+  document.body.dataset.state = "failed";
+  byId("count").textContent = `This page could not be unpacked: ${error.message}. Make it again, or take a newer browser.`;
+  throw error;
+});
