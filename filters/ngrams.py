@@ -53,6 +53,8 @@ class Index:
     def places_of(self, row: int) -> Numbers:
         """Where in ``words`` the n-gram that :class:`Hit` names stands, in every test. ``row`` is that of a hit."""
         hashes = self.hashes
+        if row + 1 == len(hashes) or hashes[row + 1] != hashes[row]:  # most n-grams stand in one place
+            return self.places[row : row + 1]
         end = int(np.searchsorted(hashes, hashes[row], side="right"))
         here = int(self.places[row])
         size = _end_of(self.words, here, self.ngram) - here

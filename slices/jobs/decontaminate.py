@@ -101,7 +101,7 @@ def find_work(
     of_set: dict[str, int] = {}
     shared = 0
 
-    @lru_cache(1 << 12)
+    @lru_cache(1 << 16)
     def kinds_of(row: int) -> list[tuple[int, int]]:
         return [(kind, test) for kind, test in tests.kinds_of(tests.of_row(row)).tolist()]
 

@@ -189,10 +189,13 @@ class SetIndex:
     def of_row(self, row: int) -> NDArray[np.int64]:
         """The numbers of the tests that have the n-gram of a row, each once, rising."""
         places = self.index.places_of(row)
-        return np.unique(np.searchsorted(self.rows["place"], places, side="right") - 1)
+        tests = np.searchsorted(self.rows["place"], places, side="right") - 1
+        return tests if len(tests) == 1 else np.unique(tests)
 
     def kinds_of(self, tests: NDArray[np.int64]) -> NDArray[np.int64]:
         """The kinds of tests, each once, and of each the first test: (kinds, 2)."""
+        if len(tests) == 1:
+            return np.array([[self.rows["kind"][tests[0]], tests[0]]], np.int64)
         kinds, first = np.unique(self.rows["kind"][tests], return_index=True)
         return np.column_stack([kinds.astype(np.int64), tests[first]])
 
