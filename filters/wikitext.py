@@ -100,12 +100,6 @@ def unparsable(doc: Document, *, categories: bool = True) -> Document | Drop:
     return doc
 
 
-def with_link_names(doc: Document, *, names: LinkNames) -> Document:
-    """Note what the dump of a page calls files and categories, for the step that cleans it."""
-    doc.work["link_names"] = names
-    return doc
-
-
 def not_empty(doc: Document) -> Document | Drop:
     """A page of nothing but markup. Deliberate, as published: one that keeps blanks or empty lines stays."""
     return doc if doc.text else Drop("not_empty", 0, 1)

@@ -27,7 +27,7 @@ from redpajama_data.io.storage import RawFile
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.pipeline.work import Steps, publish_work
 from slices.parts.wikitext_process import page_time_limit
-from slices.readers.wikipedia_dump import id_prefix, own_link_names, read_pages
+from slices.readers.wikipedia_dump import id_prefix, read_pages
 from slices.readers.wikipedia_forms import PATTERNS, copies, dump_name, refuse_two_forms
 from slices.readers.wikipedia_pieces import Piece, split_dump
 from slices.repairs import SETTING, chosen_from
@@ -103,11 +103,9 @@ def publish_piece(
 ) -> None:
     """Read a piece of a dump, clean its pages, publish them. ``piece_bytes`` is the piece's size in the dump.
     ``own_names``: what the dump itself calls files and categories counts as well."""
-    if own_names:
-        steps = [partial(wikitext.with_link_names, names=own_link_names(path)), *steps]
     context.receipt.raw_bytes = piece_bytes
     context.receipt.notes["source"] = path
-    reader = partial(read_pages, language=language, timestamp=timestamp, piece=piece)
+    reader = partial(read_pages, language=language, timestamp=timestamp, piece=piece, own_names=own_names)
     publish_work(
         context,
         path=path,

@@ -33,13 +33,14 @@ def id_prefix(path: str, piece: Piece) -> str:
 
 
 def read_pages(
-    path: str, *, language: str, timestamp: str, piece: Piece = WHOLE
+    path: str, *, language: str, timestamp: str, piece: Piece = WHOLE, own_names: bool = False
 ) -> Iterator[Document | Rejected | BrokenInput]:
     """The pages of a dump or of one piece, in order: ``text`` is wikitext, ``meta`` as published.
 
     Ids are ``path#n``, in a piece of several ``path#<first byte>:n``. Rejected: ``not_article`` (namespace other than
     0), ``redirect`` (has a <redirect> element; the word in the text alone does not count), ``no_text``, ``malformed``.
-    Of a page with several revisions the newest counts. Source: RedPajama-Data-1T, Wikipedia.
+    Of a page with several revisions the newest counts. Source: RedPajama-Data-1T, Wikipedia. With ``own_names`` the
+    names of :class:`~filters.wikitext.LinkNames` that the dump gives are in ``work["link_names"]`` of each page.
 
     A page with a bad byte or broken XML is ``malformed``; where a bz2 file is damaged, a :class:`BrokenInput` with the
     range of bytes is yielded; either way reading goes on at the next page. Raises :class:`BrokenInput` after the last
@@ -48,7 +49,7 @@ def read_pages(
     """
     prefix = id_prefix(path, piece)
     parser = PageParser(path, inside=piece.start > 0)
-    sort = _Sorter(path, parser, language, timestamp)
+    sort = _Sorter(path, parser, language, timestamp, own_names)
     number = 0
     error: BrokenInput | None = None
     chunks = _chunks(path, piece)
@@ -80,19 +81,21 @@ def read_pages(
             return
 
 
-def own_link_names(path: str) -> LinkNames:
-    """What a dump calls its namespaces of files and media (6, -2) and of categories (14); none where its head does not
-    say, or cannot be read."""
-    own = _read_head(path).namespaces
-    media = tuple(name for key in ("-2", "6") if (name := own.get(key, "").strip()))
-    return LinkNames(media, tuple(name for name in (own.get("14", "").strip(),) if name))
+def _link_names(own: dict[str, str]) -> LinkNames:
+    """What a dump calls its namespaces of files and media (6, -2) and of categories (14), where it says."""
+    media, category = (
+        tuple(name for key in keys if (name := own.get(key, "").strip())) for keys in (("-2", "6"), ("14",))
+    )
+    return LinkNames(media, category)
 
 
 class _Sorter:
     """Makes documents and rejections of pages, in the order of the published script."""
 
-    def __init__(self, path: str, parser: PageParser, language: str, timestamp: str) -> None:
+    def __init__(self, path: str, parser: PageParser, language: str, timestamp: str, own_names: bool) -> None:
         self.path, self.parser, self.language, self.timestamp = path, parser, language, timestamp
+        self._own_names = own_names
+        self._work: dict[str, LinkNames] = {}  # the same for every page
         self._head: PageParser | None = None
 
     def record(self, record: str, page: dict[str, str]) -> Document | Rejected:
@@ -114,18 +117,25 @@ class _Sorter:
             return Rejected(record, Drop("no_text", 0, 1))
         url = page_url(self.language, title)
         meta = {"title": title, "url": url, "language": self.language, "timestamp": self.timestamp}
-        return Document(record, page["text"], meta)
+        if self._own_names and not self._work:
+            self._work = {"link_names": _link_names(self._head_seen().namespaces)}
+        return Document(record, page["text"], meta, dict(self._work))
 
     def _old_namespace(self, page: dict[str, str], title: str) -> str | None:
         """The namespace of a page of an old export; None where the export is new and should have said it."""
-        if self._head is None:  # a piece does not see the head of its dump
-            self._head = self.parser if self.parser.version else _read_head(self.path)
-        version = wikipedia_old.schema(self._head.version)
+        head = self._head_seen()
+        version = wikipedia_old.schema(head.version)
         if version >= wikipedia_old.NAMESPACES_FROM:
             return None
         if version < wikipedia_old.REDIRECTS_FROM and wikipedia_old.is_redirect(page.get("text", "")):
             page["redirect"] = ""
-        return wikipedia_old.namespace_of(title, self._head.namespaces, self.language)
+        return wikipedia_old.namespace_of(title, head.namespaces, self.language)
+
+    def _head_seen(self) -> PageParser:
+        """The parser that has seen the head of the dump; a piece does not see it."""
+        if self._head is None:
+            self._head = self.parser if self.parser.version else _read_head(self.path)
+        return self._head
 
 
 def _read_head(path: str) -> PageParser:
