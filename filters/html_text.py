@@ -9,6 +9,7 @@ the event path (:func:`events_to_text`), three times slower and equal by constru
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,21 @@ PREFORMATTED = frozenset({"pre", "textarea"})  # white space stays as it is
 ASCII_SPACES = " \n\t\f\r"
 MAX_TREE_DEPTH = 2000  # libxml2 silently stops at 2,048 open elements, html and body included
 MAX_EVENT_CHARS = 250_000  # unclosed and stray tags cost depth x length: 3 s at this size; the sites allow 30,000
+MAX_DOUBTFUL_ATTRIBUTES = 10_000  # libxml2 compares each attribute with all before it in its tag: 0.6 s at this number
+
+# A tag that ends at the same ">" however a parser takes quotes: it has none, or each stands where it should. It has a
+# hundred attributes at most. The elements named hold text that looks like tags and is none.
+_PLAIN_TAG = re.compile(
+    r"""<(?!/?(?:script|style|textarea|title|xmp|iframe|noembed|noframes|noscript|plaintext)\b)
+    (?: [^!?<>"']{1,300}
+      | [a-z][a-z0-9:]*
+        (?: [ \t\r\n]+ [a-z][\w:.-]* (?: =(?: "[^"\0]*" | '[^'\0]*' | [\w:.%-]+ ) )? ){0,100}
+        [ \t\r\n]* /?
+      | !--[^<>]*--
+    )>""",
+    re.ASCII | re.IGNORECASE | re.VERBOSE,
+)
+_ATTRIBUTE = re.compile(r"""[\s/"'][^\s/"'>=]""")  # where one can begin: behind white space, a slash or a quote
 
 
 def html_to_text(html: str) -> str:
@@ -33,11 +49,14 @@ def html_to_text(html: str) -> str:
 
     Raises ``ValueError`` for a lone surrogate (as BeautifulSoup does), and for markup that only the event path can
     read (nested deeper than 2,000 elements, something after ``</html>``, a doctype, white space after leading stray
-    tags) and that is longer than 250,000 characters.
+    tags) and that is longer than 250,000 characters, and for one tag that may have more than 10,000 attributes.
 
     Source: method of RedPajama-Data-1T's Stack Exchange script (its call of BeautifulSoup with lxml).
     """
     html = html.removeprefix("\ufeff")  # BeautifulSoup takes one byte order mark off
+    long = len(html) > 2 * MAX_DOUBTFUL_ATTRIBUTES  # each takes two characters at least
+    if long and doubtful_attributes(html) > MAX_DOUBTFUL_ATTRIBUTES:
+        raise ValueError(f"HTML of which one tag may have more than {MAX_DOUBTFUL_ATTRIBUTES:,} attributes")
     if not _needs_events(html):
         root = _tree(html)
         if root is None:
@@ -72,6 +91,19 @@ def events_to_text(html: str) -> str:
         return str(parser.close())
     except etree.ParserError:  # nothing in it
         return ""
+
+
+def doubtful_attributes(html: str) -> int:
+    """At most how many attributes one tag has, plain ones with their hundred aside. A count, no parse: behind the first
+    tag that is not plain parsers differ on where quotes begin, so all that could be an attribute from there to the end
+    counts for one tag."""
+    at = html.find("<")
+    while at >= 0:
+        plain = _PLAIN_TAG.match(html, at)
+        if plain is None:
+            return sum(1 for _ in _ATTRIBUTE.finditer(html, at))
+        at = html.find("<", plain.end())
+    return 0
 
 
 def _needs_events(html: str) -> bool:

@@ -9,8 +9,17 @@ import pytest
 from bs4 import BeautifulSoup
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from lxml import etree
 
-from filters.html_text import MAX_EVENT_CHARS, MAX_TREE_DEPTH, bullet_lists, events_to_text, html_to_text
+from filters.html_text import (
+    MAX_DOUBTFUL_ATTRIBUTES,
+    MAX_EVENT_CHARS,
+    MAX_TREE_DEPTH,
+    bullet_lists,
+    doubtful_attributes,
+    events_to_text,
+    html_to_text,
+)
 from filters.stackexchange import Post
 from slices.readers.stackexchange_dump import read_posts
 
@@ -143,6 +152,72 @@ def test_limit_of_the_event_path(size: int, refused: bool) -> None:
             html_to_text(html)
     else:
         assert html_to_text(html) == "a" + "b" * (size - 8)
+
+
+def attributes(count: int) -> str:
+    return "".join(f" a{i}" for i in range(count))
+
+
+# Before the attributes: quotes where some parser takes them otherwise than a plain expression does.
+BEFORE = [
+    "",
+    "a=b=%s  c=%s> d %s",
+    "x=%s <a b=%sq=%s c=%sq=%s>",
+    "a=b\fc=%sx>y%s",
+    "a=%sx%s\f",
+    "a%s>%s",
+    "a = %s>%s",
+    "/",
+]
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize(
+    "start", ["", "<!-- <a b=%s-->", "<script><a b=%s</script>", "<textarea><a b='%s\n</textarea>"]
+)
+def test_a_tag_of_80000_attributes_is_refused_before_it_is_parsed(start: str, before: str, quote: str) -> None:
+    html = f"{start}<p {before}".replace("%s", quote) + attributes(80_000) + ">text"  # a minute and a half in libxml2
+    with pytest.raises(ValueError, match="more than 10,000 attributes"):
+        html_to_text(html)
+
+
+@pytest.mark.parametrize(("count", "refused"), [(MAX_DOUBTFUL_ATTRIBUTES, False), (MAX_DOUBTFUL_ATTRIBUTES + 1, True)])
+def test_limit_of_attributes(count: int, refused: bool) -> None:
+    html = f"<p{attributes(count)}>text"
+    if refused:
+        with pytest.raises(ValueError, match="attributes"):
+            html_to_text(html)
+    else:
+        assert html_to_text(html) == "text"
+
+
+def test_long_bodies_of_plain_tags_are_read_whatever_their_number() -> None:
+    link = """<p><a href="https://a.org/?b&amp;d='e'" rel='f'>x</a> it is "5" &lt; 6<br/><img src="i" alt=""></p>\n"""
+    assert doubtful_attributes(link * 20_000) == 0
+    assert html_to_text(link * 20_000) == 'x it is "5" < 6\n' * 20_000
+    full = f"<p{attributes(100)}>x"
+    assert doubtful_attributes(full * 500) == 0
+    assert doubtful_attributes(full + f"<p{attributes(101)}>x") == 101
+
+
+def most_attributes(html: str) -> int:
+    """Of the richest tag, as libxml2 sees it."""
+    parser = etree.HTMLParser(huge_tree=True)
+    parser.feed(html)
+    return max(len(element.attrib) for element in parser.close().iter(etree.Element))
+
+
+TAG_PIECES = [*PIECES, "<p ", "<p x=", "<a b=", "q=", " c=", '"', "'", "=", "/", ">", "<!--", "-->", "\f", "\xa0"]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from(TAG_PIECES), max_size=12), st.integers(0, 12))
+@example(["<p x=", '"', '<a b="q=" c="q=">'], 3)
+@example(["<p a=b=", '"', "  c=", '"', "> d ", '"'], 6)
+def test_no_tag_has_more_attributes_than_are_counted(pieces: list[str], at: int) -> None:
+    html = "x" + "".join([*pieces[:at], attributes(400), *pieces[at:]])
+    assert most_attributes(html) <= max(150, doubtful_attributes(html))
 
 
 def test_lone_surrogate_is_refused_as_by_beautiful_soup() -> None:
