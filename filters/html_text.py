@@ -34,7 +34,8 @@ _PLAIN_TAG = re.compile(
     )>""",
     re.ASCII | re.IGNORECASE | re.VERBOSE,
 )
-_ATTRIBUTE = re.compile(r"""[\s/"'][^\s/"'>=]""")  # where one can begin: behind white space, a slash or a quote
+# Where one can begin: behind white space, a slash or a quote. Its name can be of quotes and "=".
+_ATTRIBUTE = re.compile(r"""[\s/"'](?=[^ \t\n\f\r/>])""")
 
 
 def html_to_text(html: str) -> str:

@@ -182,6 +182,12 @@ def test_a_tag_of_80000_attributes_is_refused_before_it_is_parsed(start: str, be
         html_to_text(html)
 
 
+def test_names_of_quotes_are_counted() -> None:
+    names = (f"{n:b}".replace("0", "'").replace("1", '"') for n in range(1 << 16, (1 << 16) + 20_000))
+    with pytest.raises(ValueError, match="attributes"):
+        html_to_text(f"<p {' '.join(names)}>text")
+
+
 @pytest.mark.parametrize(("count", "refused"), [(MAX_DOUBTFUL_ATTRIBUTES, False), (MAX_DOUBTFUL_ATTRIBUTES + 1, True)])
 def test_limit_of_attributes(count: int, refused: bool) -> None:
     html = f"<p{attributes(count)}>text"
@@ -214,6 +220,8 @@ TAG_PIECES = [*PIECES, "<p ", "<p x=", "<a b=", "q=", " c=", '"', "'", "=", "/",
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.sampled_from(TAG_PIECES), max_size=12), st.integers(0, 12))
 @example(["<p x=", '"', '<a b="q=" c="q=">'], 3)
+@example(["<b/\t", '"'], 2)
+@example(["<p \x0b"], 1)
 @example(["<p a=b=", '"', "  c=", '"', "> d ", '"'], 6)
 def test_no_tag_has_more_attributes_than_are_counted(pieces: list[str], at: int) -> None:
     html = "x" + "".join([*pieces[:at], attributes(400), *pieces[at:]])
