@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from redpajama_data.errors import UsageError
+from redpajama_data.yaml_file import read_yaml
 
-_CONFIG_MAX = 1 << 20  # characters; the published run's has 3,000
-_DEPTH_MAX, _KEYS_MAX = 20, 100_000  # levels, and keys at all of them
+_SHOWN_MAX = 300  # characters of a wrong value in a message
 STALL_MINUTES = 15.0  # no task is taken for hung before: the slowest real shard, a dump of 60 GB aside, takes 10
 _SECTIONS = ("slices", "jobs", "download", "addresses")  # of a file; --set cannot give them
 _COUNT = re.compile(r"^\s*(\d{1,30}(?:\.\d{1,30})?)\s*([KMBT]?)\s*$", re.IGNORECASE)
@@ -127,7 +126,7 @@ def load_config(path: str | None, overrides: Mapping[str, Any]) -> RunConfig:
     data: dict[str, Any] = {}
     lines: dict[tuple[str, ...], int] = {}
     if path is not None:
-        data, lines = _read_yaml(path)
+        data, lines = read_yaml(path)
         _validate(RunConfig, data, path, lines, (), strict=True)
     data.update({key: value for key, value in overrides.items() if value is not None})
     return _validate(RunConfig, data, "command line", {}, ())
@@ -142,7 +141,7 @@ def slice_settings(
 
     Raises :class:`UsageError` as :func:`load_config`.
     """
-    lines = _read_yaml(path)[1] if path is not None else {}
+    lines = read_yaml(path)[1] if path is not None else {}
     section = "jobs" if name in config.jobs else "slices"
     data = getattr(config, section).get(name, {})
     _validate(model, data, path or "", lines, (section, name), strict=True)
@@ -153,7 +152,7 @@ def slice_settings(
 
 def read_model(model: type[Model], path: str) -> Model:
     """A YAML file as the model says, strictly. Raises :class:`UsageError` as :func:`load_config`."""
-    data, lines = _read_yaml(path)
+    data, lines = read_yaml(path)
     return _validate(model, data, path, lines, (), strict=True)
 
 
@@ -193,49 +192,10 @@ def split_settings(
     return run, of_slice
 
 
-def _read_yaml(path: str) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
-    """The data of a YAML file, and the line of each key path."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(_CONFIG_MAX + 1)
-        if len(text) > _CONFIG_MAX:
-            raise UsageError(
-                f"{path}: longer than a configuration can be ({_CONFIG_MAX:,} characters). Check --config."
-            )
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}). Check --config.") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not YAML: {error}. Save it in UTF-8.") from error
-    except ValueError as error:  # a zero byte in the path, a day that is none
-        raise UsageError(f"{path!r}: {error}. Check --config.") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if data is None:
-        return {}, {}
-    if not isinstance(data, dict):
-        raise UsageError(f"{path}:1: expected keys and values, found a {type(data).__name__}.")
-    lines: dict[tuple[str, ...], int] = {}
-    _note_lines(node, (), lines, path)
-    return data, lines
-
-
-def _note_lines(node: Any, at: tuple[str, ...], lines: dict[tuple[str, ...], int], path: str) -> None:
-    if len(at) > _DEPTH_MAX or len(lines) > _KEYS_MAX:  # aliases can make a short file endless
-        raise UsageError(f"{path}: too many levels or keys for a configuration. Check --config.")
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            place = (*at, str(key.value))
-            if place in lines:
-                raise UsageError(f"{path}:{key.start_mark.line + 1}: {'.'.join(place)} stands there twice. Remove one.")
-            lines[place] = key.start_mark.line + 1
-            _note_lines(value, place, lines, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for i, value in enumerate(node.value):
-            place = (*at, str(i))
-            lines[place] = value.start_mark.line + 1
-            _note_lines(value, place, lines, path)
+def _shown(value: object) -> str:
+    """A value as Python writes it, cut where a message would have no end."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}... ({len(text):,} characters)"
 
 
 def _validate(
@@ -257,6 +217,6 @@ def _validate(
             if problem["type"] == "extra_forbidden":
                 expected = f"no such key; known: {', '.join(model.model_fields)}"
             else:
-                expected = f"{problem['msg'].removeprefix('Value error, ')}, found {problem['input']!r}"
+                expected = f"{problem['msg'].removeprefix('Value error, ')}, found {_shown(problem['input'])}"
             messages.append(f"{spot}: {'.'.join(place)}: {expected}")
         raise UsageError("\n".join(messages)) from error

@@ -12,6 +12,7 @@ import zlib
 from typing import Any, BinaryIO
 
 from redpajama_data.download.content import WrongContent
+from redpajama_data.io import seven_zip
 from redpajama_data.io.retries import unavailable
 
 _READ = 1 << 20
@@ -149,7 +150,7 @@ def _seven_zip(file: BinaryIO) -> None:
     head = file.read(_SEVEN_ZIP_HEAD.size)
     file.seek(0)
     try:
-        with py7zr.SevenZipFile(file) as archive:
+        with seven_zip.open_archive(file) as archive:
             damaged = archive.testzip()
     except (*decoding, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:

@@ -23,6 +23,7 @@ from redpajama_data.models.fast_tokens import Encode, fast_encode
 from redpajama_data.models.known import REGISTRY
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.models.registry import resolve
+from redpajama_data.models.trial import try_tokenizer
 
 _log = logging.getLogger(__name__)
 
@@ -52,14 +53,14 @@ def load_tokenizer(name_or_path: str) -> Tokenizer:
 
     Raises :class:`MissingModel` when it is not there, :class:`UsageError` when the file is no tokenizer.
     """
-    return open_tokenizer(resolve(name_or_path))
+    return open_tokenizer(resolve_tokenizer(name_or_path))
 
 
 def resolve_tokenizer(name_or_path: str) -> ModelFile:
-    """The verified file of a tokenizer, of which it is known that it can be read: by its SHA-256 in the registry, or
-    because it was opened. Raises as :func:`load_tokenizer`."""
+    """The verified file of a tokenizer that can be read: known to the registry, or tried. Raises as the above."""
     model = resolve(name_or_path)
     if all(model.sha256 != known.sha256 for known in REGISTRY.values()):
+        try_tokenizer(model)
         tokenizer_for(model)
     return model
 

@@ -115,6 +115,8 @@ def _no_bulk_tar(path: str, file: BinaryIO, damages: list[tuple[int, str]]) -> B
     if inner or head.startswith(b"%PDF-"):
         form = "the archive" if len(inner) == 512 and is_header(inner) else "a source" if inner else "the PDF"
         return BrokenInput(f"{path}: {form} of one paper, no bulk tar. {_EPRINT}", "byte 0")
+    if not damages and is_header(head[:512]):
+        return BrokenInput(f"{path}: a tar of nothing but folders. {_EPRINT}", "byte 0")
     if damages and (known(head[:LOOK]) is None or head[257:262] == b"ustar"):
         place, what = damages[0]
         return BrokenInput(

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from lzma import LZMAError
 from typing import Any, BinaryIO
 
-import py7zr
 from py7zr.exceptions import ArchiveError, PasswordRequired, UnsupportedCompressionMethodError
 
 from redpajama_data.errors import BrokenInput
+from redpajama_data.io import seven_zip
 from redpajama_data.io.first_bytes import LOOK, not_that
 from slices.readers.volumes import VOLUME, open_volumes, volume, volumes
 
@@ -63,7 +63,7 @@ def _open(path: str, raw: BinaryIO) -> Any:
     if len(start) >= 32 and size < whole:
         raise _cut(path, size, whole)
     try:
-        archive = py7zr.SevenZipFile(raw)
+        archive = seven_zip.open_archive(raw)
     except PasswordRequired as error:
         raise BrokenInput(f"{path}: the archive is encrypted. Unpack it yourself and give what is in it.") from error
     except _HEADER as error:

@@ -113,6 +113,43 @@ def test_set_that_nothing_has(item: str, message: str) -> None:
         split_settings(parse_sets([item]), {"github": GithubSettings})
 
 
+def ten_of_the_last(form: str, levels: int) -> str:
+    return "a0: &a0 {k: 1}\n" + "".join(
+        f"a{i}: &a{i}\n  {form}\n".replace("%", ", ".join([f"*a{i - 1}"] * 10)) for i in range(1, levels)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("root: !!python/object/apply:os.mkdir [made]", "could not determine a constructor for the tag"),
+        ("root: !!python/name:os.mkdir", "could not determine a constructor for the tag"),
+        (ten_of_the_last("b: [%]", 12), "too many levels or keys"),
+        (ten_of_the_last("<<: [%]", 12), "too many levels or keys"),
+        (ten_of_the_last("? [%]\n  : 1", 12), "a key is a name"),
+        ("a: &a [*a]", "too many levels or keys"),
+        ("a: &a {<<: *a}", "too many levels or keys"),
+        ("a: " + "[" * 20_000, "recursion"),
+        ("a:\n" + "".join(" " * i + "a:\n" for i in range(1, 700)), "recursion"),
+        ("workers: " + "9" * 5000, "4300 digits"),
+        ("workers: " + "[1]" + " " * (1 << 18), "longer than a configuration"),
+        ("workers: [" + "1, " * 20_000 + "]", r"\.\.\. \([\d,]+ characters\)$"),
+        ('root: "\\0"', "zero byte"),
+        ("root: 2001-99-99", "month must be in"),
+    ],
+    ids=range(14),
+)
+def test_a_hostile_file_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rpj.yaml").write_text(text)
+    with pytest.raises(UsageError, match=message) as caught:
+        load_config("rpj.yaml", {})
+    assert len(str(caught.value)) < 700
+    assert [path.name for path in tmp_path.iterdir()] == ["rpj.yaml"], "code ran"
+
+
 @pytest.mark.parametrize("named", ["redpajama-1t", "redpajama-v2"])
 def test_the_named_runs_are_valid(named: str) -> None:
     from slices import jobs, load

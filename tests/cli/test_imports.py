@@ -14,7 +14,7 @@ MODULES = sorted(path for name in PACKAGES for path in (TOP / name).rglob("*.py"
 
 FLOORS = (  # from the ground up; rooms of one floor do not import each other
     ("redpajama_data.errors",),
-    ("redpajama_data.document",),
+    ("redpajama_data.document", "redpajama_data.yaml_file"),
     ("redpajama_data.io", "redpajama_data.config"),
     ("redpajama_data.download", "redpajama_data.dedup", "redpajama_data.defaults"),
     ("redpajama_data.models",),

@@ -243,6 +243,7 @@ def test_tars_put_together_are_one(tmp_path: Path) -> None:
         (gz(TEX), "a source of one paper, no bulk tar"),
         (project(("main.tex", TEX)), "the archive of one paper, no bulk tar"),
         (tar([("main.tex", TEX), ("fig.eps", b"")]), "a tar without a paper .*it holds 'main.tex'"),
+        (tar([(info("2301", type=tarfile.DIRTYPE), b"")] * 3), "a tar of nothing but folders"),
         (b"%PDF-1.5", "the PDF of one paper, no bulk tar"),
         (gz(tar([("1501/1501.00001.gz", gz(TEX))])), "a gzipped tar. Unpack it"),
         (b"<html><body>", "it is an HTML page"),
