@@ -23,10 +23,10 @@ from filters import book_lines
 from filters.simhash import first_of_cluster
 from redpajama_data.config import Names, SliceSettings
 from redpajama_data.engine.receipts import Receipt
-from redpajama_data.engine.stages import Planned, RunSettings, Slice, Stage, StageInput, outputs, task_name
+from redpajama_data.engine.stages import Planned, RunSettings, Slice, Stage, StageInput, outputs
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.pipeline.work import Steps
-from slices.parts.books_ids import COLLECTIONS, Ids, Numbering, Shelf, own_ids, published_ids, shelves
+from slices.parts.books_ids import COLLECTIONS, Ids, Numbering, Shelf, own_ids, published_ids, shelf_names, shelves
 from slices.parts.books_work import find_near_duplicates, hash_books, publish_books
 from slices.readers import books_reader, gutenberg
 from slices.repairs import SETTING, chosen_from
@@ -62,11 +62,11 @@ def plan_hash(given: StageInput, *, hash_work: Callable[..., None]) -> list[Plan
     places = shelves(raw)
     return [
         Planned(
-            task_name(rank, len(places), shelf[0]),
+            task,
             partial(hash_work, shelf=shelf),
             [raw[path] for path in shelf],
         )
-        for rank, shelf in enumerate(places)
+        for task, shelf in zip(shelf_names(places), places, strict=True)
     ]
 
 

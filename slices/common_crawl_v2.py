@@ -18,7 +18,8 @@ from pydantic import AfterValidator, Field
 from filters import ccnet
 from filters.language import resolve_lid
 from redpajama_data.config import Names, SliceSettings
-from redpajama_data.engine.stages import Planned, RunSettings, Slice, Stage, StageInput, task_name
+from redpajama_data.engine.stages import Planned, RunSettings, Slice, Stage, StageInput
+from redpajama_data.engine.task_names import shortened
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.io.shards import read_stored
 from redpajama_data.models.model_file import ModelFile
@@ -50,16 +51,13 @@ def publish_stage(run: RunSettings) -> Stage:
 
     def plan_tasks(given: StageInput) -> list[Planned]:
         mined = given.receipts["mine"]
-        total = sum(len(receipt.notes["parts"]) for receipt in mined)
         planned: list[Planned] = []
-        place = 0
         for receipt in mined:
             dump, number = receipt.notes["dump"], receipt.notes["shard"]
             parts = []
             for part in sorted(receipt.notes["parts"]):
-                name = task_name(place, total, f"{dump}_{number:04d}_{part}")
+                name = f"{shortened(dump)}_{number:04d}_{part}"
                 parts.append((name, receipt.outputs[f"mined:{part}"].path))
-                place += 1
             work = partial(publish_work, source=f"{dump}/{number:04d}", parts=parts, tokenizer=run.tokenizer)
             planned.append(Planned(receipt.task, work, [receipt.outputs[f"mined:{p}"] for p in receipt.notes["parts"]]))
         return planned

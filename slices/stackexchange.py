@@ -23,7 +23,8 @@ from filters.stackexchange import order_by_score, readable_html
 from redpajama_data.config import Names, SliceSettings
 from redpajama_data.document import Document, Drop
 from redpajama_data.engine.receipts import Receipt
-from redpajama_data.engine.stages import Planned, RunSettings, Slice, Stage, StageInput, task_name
+from redpajama_data.engine.stages import Planned, RunSettings, Slice, Stage, StageInput
+from redpajama_data.engine.task_names import task_names
 from redpajama_data.errors import UsageError
 from redpajama_data.io.storage import RawFile, without_query
 from redpajama_data.pipeline.work import Steps
@@ -136,13 +137,22 @@ def largest_sites(posts: Sequence[Receipt], *, number: int) -> dict[str, Drop]:
     }
 
 
+def dump_names(dumps: Sequence[Sequence[RawFile]], drops: Sequence[Drop | None]) -> list[str]:
+    """The names of the tasks of dumps: their sites; of those that are left out something else, so that they take no
+    name from one that is read."""
+    paths = [parts[0].path for parts in dumps]
+    read = iter(task_names(site_stem(path) for path, drop in zip(paths, drops, strict=True) if drop is None))
+    left_out = iter(task_names(path for path, drop in zip(paths, drops, strict=True) if drop is not None))
+    return [next(read) if drop is None else f"left-out~{next(left_out)}" for drop in drops]
+
+
 def plan_posts(given: StageInput, wanted: Sequence[str], max_malformed: float) -> list[Planned]:
     """One task a dump; those that are left out only say so."""
     tasks = []
     dumps = whole_archives(given.inputs)
-    for rank, (parts, drop) in enumerate(zip(dumps, choose_dumps([parts[0] for parts in dumps], wanted), strict=True)):
+    drops = choose_dumps([parts[0] for parts in dumps], wanted)
+    for name, parts, drop in zip(dump_names(dumps, drops), dumps, drops, strict=True):
         raw = parts[0]
-        name = task_name(rank, len(dumps), site_stem(raw.path))
         if drop:
             tasks.append(Planned(name, partial(leave_dump_out, path=raw.path, drop=drop)))
         else:

@@ -20,7 +20,8 @@ from filters import wikitext, wikitext_emptied
 from filters.wikitext_templates import render_templates
 from redpajama_data.config import Names, Size, SliceSettings
 from redpajama_data.document import Drop
-from redpajama_data.engine.stages import Planned, RunSettings, Slice, Stage, StageInput, task_name
+from redpajama_data.engine.stages import Planned, RunSettings, Slice, Stage, StageInput
+from redpajama_data.engine.task_names import task_names
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.errors import BrokenInput
 from redpajama_data.io.storage import RawFile
@@ -125,9 +126,10 @@ def by_language(raw: RawFile) -> tuple[str, str]:
 def plan_split(given: StageInput, *, settings: WikipediaSettings) -> list[Planned]:
     """One task a dump."""
     same = copies(given.inputs)
+    dumps = sorted(given.inputs, key=by_language)
     return [
         Planned(
-            task_name(rank, len(given.inputs), raw.path),
+            task,
             partial(
                 split_work,
                 path=raw.path,
@@ -138,7 +140,7 @@ def plan_split(given: StageInput, *, settings: WikipediaSettings) -> list[Planne
             ),
             [raw],
         )
-        for rank, raw in enumerate(sorted(given.inputs, key=by_language))
+        for task, raw in zip(task_names(raw.path for raw in dumps), dumps, strict=True)
     ]
 
 

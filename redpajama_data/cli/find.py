@@ -46,7 +46,7 @@ def find(
     \b
     rpj find out --text "the quick brown fox"
     rpj find out --url https://example.org/page --json
-    rpj find out --id 'c4/00000-c4-train.00000-of-01024.jsonl.zst#000000017'
+    rpj find out --id 'c4/c4-train.00000-of-01024.jsonl.zst#000000017'
     """
     root = root_here(root)
     if [text, url, url_host, doc_id].count(None) != 3:

@@ -33,7 +33,7 @@ def keep_tasks(
         bound = partial(
             work(receipt),
             path=raw.path,
-            name=published_name(receipt.task, raw.path),
+            name=published_name(receipt.task),
             records=receipt.kept,
             tokenizer=tokenizer,
         )

@@ -22,7 +22,8 @@ from redpajama_data.engine.inputs import each_once, identity
 from redpajama_data.engine.ownership import NOTE
 from redpajama_data.engine.receipts import Output
 from redpajama_data.engine.slice_run import slices_of
-from redpajama_data.engine.stages import Planned, RunSettings, Stage, StageInput, Work, task_name
+from redpajama_data.engine.stages import Planned, RunSettings, Stage, StageInput, Work
+from redpajama_data.engine.task_names import task_names
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.errors import UsageError
 from redpajama_data.io import storage
@@ -33,7 +34,7 @@ from redpajama_data.models.model_file import ModelFile
 from redpajama_data.pipeline.bad_records import isolated
 
 PATTERNS = ("*.jsonl", "*.jsonl.zst", "*.jsonl.gz", "*.json.gz")
-_RANK = re.compile(r"^\d{5,7}-")  # what a run has put before a shard's name; a date has eight digits
+_OF_SLICE = "~"  # between slice and shard in a task's name: no shard's name has it, so no two tasks can share one
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -143,14 +144,25 @@ def slice_of(path: str) -> str:
     return folders[-1] if folders and folders[-1] not in ("", ".", "..") else "files"
 
 
-def shard_task_name(rank: int, total: int, path: str) -> str:
-    """A task's name for a shard. Sorts as ``rank`` does; the number an earlier run put before the name goes."""
-    return task_name(rank, total, _RANK.sub("", path.rsplit("/", 1)[-1]))
+def shard_task_names(paths: Sequence[str]) -> list[str]:
+    """The tasks' names for shards, ``c4~c4-train.00012``: the slice, and its shard as among those of the slice
+    :func:`~redpajama_data.engine.task_names.task_names` names it."""
+    slices: dict[str, list[int]] = {}
+    for place, path in enumerate(paths):
+        slices.setdefault(slice_of(path), []).append(place)
+    names = [""] * len(paths)
+    for name, places in slices.items():
+        # Without the slice's own folder, which the others of the slice have as well.
+        shards = [re.sub(r"[^/]*/([^/]*)$", r"\1", paths[place]) for place in places]
+        for place, shard in zip(places, task_names(shards), strict=True):
+            names[place] = f"{name}{_OF_SLICE}{shard}"
+    return names
 
 
-def published_name(task: str, path: str) -> str:
-    """Where a job publishes what it keeps of a shard, below ``ROOT/<job>/``: ``<slice>/<task>``."""
-    return f"{slice_of(path)}/{task}"
+def published_name(task: str) -> str:
+    """Where a job publishes what it keeps of a shard, below ``ROOT/<job>/``: ``<slice>/<shard>``, by its task."""
+    name, _, shard = task.rpartition(_OF_SLICE)
+    return f"{name}/{shard}"
 
 
 def per_shard(name: str, work: Callable[[RawFile, str], Work]) -> Stage:
@@ -159,10 +171,9 @@ def per_shard(name: str, work: Callable[[RawFile, str], Work]) -> Stage:
 
 
 def _plan_shards(given: StageInput, *, work: Callable[[RawFile, str], Work]) -> list[Planned]:
-    names = [shard_task_name(rank, len(given.inputs), raw.path) for rank, raw in enumerate(given.inputs)]
+    names = shard_task_names([raw.path for raw in given.inputs])
     return [
-        Planned(name, work(raw, published_name(name, raw.path)), [raw])
-        for name, raw in zip(names, given.inputs, strict=True)
+        Planned(name, work(raw, published_name(name)), [raw]) for name, raw in zip(names, given.inputs, strict=True)
     ]
 
 

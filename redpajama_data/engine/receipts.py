@@ -48,15 +48,15 @@ class Receipt(msgspec.Struct):
     shard, counted by ``tokenizer``; ``samples`` estimate the tokens of what each rule dropped, counted by
     ``sample_tokenizer`` ("" when nothing counted). ``raw_bytes`` is the size of the raw file read. ``broken`` names the
     damaged places of raw files, at most :data:`BROKEN_NAMED` of them; the ledger has all. ``defects`` names records on
-    which a step raised, with step and error, as many at most. ``notes`` is what a stage tells the stages that read it,
-    ``rank`` the task's place in its stage. No times and no host names: equal work gives equal receipts, but for
-    ``stamps``, the hash of the stamps (times, ETags) of the raw files read.
+    which a step raised, with step and error, as many at most. ``notes`` is what a stage tells the stages that read it.
+    No times and no host names: equal work gives equal receipts, but for ``stamps``, the hash of the stamps (times,
+    ETags) of the raw files read. ``rank``, the task's place in its stage, is known in a run only: it is not in the
+    file, as it changes when other raw files come or go.
     """
 
     slice: str
     stage: str
     task: str
-    rank: int
     lineage: str
     inputs: list[str] = []
     outputs: dict[str, Output] = {}
@@ -76,6 +76,7 @@ class Receipt(msgspec.Struct):
     stamps: str = ""
     defects: list[str] = []
     notes: dict[str, Any] = {}
+    rank: int = 0
 
     def balanced(self) -> bool:
         """True when every document read is kept or in the ledger."""
@@ -114,7 +115,9 @@ def save(root: str, receipt: Receipt) -> None:
 
 def encoded(receipt: Receipt) -> bytes:
     """The bytes of a receipt: indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(receipt), indent=1) + b"\n"
+    plain = msgspec.to_builtins(receipt)
+    del plain["rank"]
+    return msgspec.json.format(msgspec.json.encode(plain), indent=1) + b"\n"
 
 
 def save_quarantine(root: str, entry: Quarantine) -> None:

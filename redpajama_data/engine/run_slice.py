@@ -32,9 +32,9 @@ from redpajama_data.io.shards import read_names
 from redpajama_data.io.storage import RawFile
 from redpajama_data.models.model_file import ModelFile
 
-PLAN = "plan"  # the name under which a stage is quarantined whose tasks could not be planned
+PLAN = "(plan)"  # the name under which a stage is quarantined whose tasks could not be planned: no task has such a one
 NAMED_INPUTS = 16  # files that a task names, and looks at before and after it has read them
-ENGINE_REVISION = 1  # raised when a change of the engine changes the bytes of its outputs
+ENGINE_REVISION = 2  # raised when a change of the engine changes the bytes of its outputs
 
 
 def list_inputs(part: Slice, where: Sequence[str]) -> list[RawFile]:
@@ -153,7 +153,7 @@ def _refuse_fewer_inputs(part: Slice, inputs: Sequence[RawFile], root: str, befo
 def _task(part: Slice, stage: Stage, rank: int, piece: Planned) -> Task:
     reads = [_content(x) for x in piece.reads]
     tables = environment.current()[UNICODE] if part.unicode else ""
-    lineage_of_task = lineage(ENGINE_REVISION, part.name, part.revision, tables, stage.name, rank, piece.work, reads)
+    lineage_of_task = lineage(ENGINE_REVISION, part.name, part.revision, tables, stage.name, piece.work, reads)
     raw_files = [x for x in piece.reads if isinstance(x, RawFile)]
     # Beside the lineage, which is the same wherever the same work is done: times of files are not.
     stamps = lineage(*(raw.stamp for raw in raw_files)) if raw_files else ""
@@ -196,6 +196,7 @@ def _run_stage(
     todo: list[Task] = []
     for task in tasks:
         if (receipt := vouched(task)) is not None:
+            receipt.rank = task.rank  # others came or went since
             finished[task.name] = receipt
         else:
             todo.append(task)

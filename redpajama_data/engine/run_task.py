@@ -50,11 +50,11 @@ def run_task(task: Task, place: Workplace) -> Done | Failed:
         task.slice,
         task.stage,
         task.name,
-        task.rank,
         task.lineage,
         list(task.inputs),
         raw_bytes=task.raw_bytes,
         stamps=task.stamps,
+        rank=task.rank,
     )
     context = TaskContext(task, place, receipt)
     try:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from redpajama_data.engine.receipts import Output, Receipt
+from redpajama_data.engine.task_names import task_names
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.errors import UsageError
-from redpajama_data.io.storage import RawFile, without_query
+from redpajama_data.io.storage import RawFile
 from redpajama_data.models.model_file import ModelFile
 
 if TYPE_CHECKING:
@@ -21,7 +21,11 @@ Work = Callable[[TaskContext], None]
 
 @dataclass(frozen=True)
 class Planned:
-    """One task of a stage: its name (sorted names are the output order), its work, and what it reads."""
+    """One task of a stage: its name, its work, and what it reads.
+
+    The name is made of what the task is of, never of its place among others: a raw file that comes or goes leaves the
+    names of the others as they are. Neither may ``work`` be bound to that place, unless its result depends on it.
+    """
 
     name: str
     work: Work
@@ -34,7 +38,8 @@ class StageInput:
     workers of a run: with others the tasks would be others, and finished work would be done again.
 
     ``inputs_file`` is the list of raw paths in the root, a line each: tasks that must name another raw file look
-    there, so that no task carries the whole list. ``receipts[stage]`` are in task order; a quarantined task has none.
+    there, so that no task carries the whole list. ``receipts[stage]`` are in task order, each with the task's place in
+    this run as its ``rank``; a quarantined task has none.
     """
 
     inputs: Sequence[RawFile]
@@ -108,23 +113,12 @@ class Job(Slice):
     kind: Kind = "corpus"
 
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_ENDINGS = re.compile(r"\.(gz|zst|bz2|7z|xml|jsonl|json|tar|txt)(?=$|\.)")
-
-
-def task_name(rank: int, total: int, path: str, suffix: str = "") -> str:
-    """A task's name from its place in the order and its raw file: ``00012-github_0012``. Sorts as ``rank`` does; a
-    query is no part of it."""
-    stem = _UNSAFE.sub("_", _ENDINGS.sub("", without_query(path).rsplit("/", 1)[-1]))[:80]
-    return f"{rank:0{max(5, len(str(total - 1)))}d}-{stem}{suffix}"
-
-
 def per_file(name: str, work: Callable[[RawFile], Work]) -> Stage:
     """A stage with one task a raw file; ``work(file)`` binds the file into its work."""
 
     def plan_tasks(given: StageInput) -> list[Planned]:
-        total = len(given.inputs)
-        return [Planned(task_name(i, total, raw.path), work(raw), [raw]) for i, raw in enumerate(given.inputs)]
+        names = task_names(raw.path for raw in given.inputs)
+        return [Planned(task, work(raw), [raw]) for task, raw in zip(names, given.inputs, strict=True)]
 
     return Stage(name, plan_tasks)
 

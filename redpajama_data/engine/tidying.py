@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -51,7 +52,7 @@ def remove_stale(root: str, part: Slice, stages: Sequence[Stage], result: SliceR
 
 def _waiting(stages: Sequence[Stage], result: SliceRun, before: Holdings) -> Iterator[Receipt]:
     """The receipts of an earlier run whose tasks could not be planned now, because a task of an earlier stage that they
-    are named after is quarantined. Names begin with the rank, so that no raw file is there twice."""
+    are named after is quarantined."""
     failed: dict[str, set[str]] = {stage.name: set() for stage in stages}
     for entry in result.quarantined:
         failed[entry.stage].add(entry.task)
@@ -65,5 +66,5 @@ def _waiting(stages: Sequence[Stage], result: SliceRun, before: Holdings) -> Ite
 
 
 def _named_after(task: str, other: str) -> bool:
-    """Whether a task goes on with another, by its name: the same, or the same and a number of its own."""
-    return task == other or task.startswith(f"{other}-")
+    """Whether a task goes on with another, by its name: the same, or the same and numbers of its own."""
+    return task.startswith(other) and re.fullmatch(r"(-\d+)*", task.removeprefix(other)) is not None

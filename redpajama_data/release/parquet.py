@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS = {
-    "id": "shard in the root and line in it, from 0: `c4/00000-c4-train.jsonl.zst#000000017`",
+    "id": "shard in the root and line in it, from 0: `c4/c4-train.jsonl.zst#000000017`",
     "slice": "one of the slices",
     "text": "the document",
     "url": "where the document is from, when its meta has a `url`, else null",

@@ -16,7 +16,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from redpajama_data.config import Size, SliceSettings
 from redpajama_data.corpus.listing import PATTERNS
 from redpajama_data.engine.receipts import Output
-from redpajama_data.engine.stages import Job, Planned, RunSettings, Stage, StageInput, task_name
+from redpajama_data.engine.stages import Job, Planned, RunSettings, Stage, StageInput
+from redpajama_data.engine.task_names import numbered_name
 from redpajama_data.io.storage import RawFile
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.release import sampling
@@ -100,7 +101,7 @@ def _plan_copies(given: StageInput, *, shards: Sequence[Shard], settings: Releas
     found = copied_names(given.inputs, shards)
     return [
         Planned(
-            task_name(rank, len(found), f"{name_of(raw.path).replace('/', '-')}"),
+            numbered_name(rank, len(found), f"{name_of(raw.path).replace('/', '-')}"),
             partial(copy_work, path=raw.path, name=name_of(raw.path), documents=shard.documents, sha256=shard.sha256),
             [raw],
         )
@@ -122,7 +123,7 @@ def _plan_all(given: StageInput, *, shards: Sequence[Shard], settings: ReleaseSe
 
 
 def _task(rank: int, files: Sequence[File]) -> str:
-    return task_name(rank, len(files), files[rank].name.replace("/", "-"))
+    return numbered_name(rank, len(files), files[rank].name.replace("/", "-"))
 
 
 def _slice(path: str) -> str:
@@ -144,7 +145,7 @@ class _SamplePlans:
         found = [(raw, self.drawn[_slice(raw.path)]) for raw, _ in copied if _slice(raw.path) in self.drawn]
         return [
             Planned(
-                task_name(rank, len(found), name_of(raw.path).replace("/", "-")),
+                numbered_name(rank, len(found), name_of(raw.path).replace("/", "-")),
                 partial(sampling.hash_work, path=raw.path, seed=self.settings.seed, below=draw.below),
                 [raw],
             )
@@ -157,7 +158,7 @@ class _SamplePlans:
         for rank, (name, draw) in enumerate(self.drawn.items()):
             hashed = [r.outputs["hashes"] for r in given.receipts["hash"] if _slice(r.inputs[0]) == name]
             work = partial(sampling.cut_work, hashes=[out.path for out in hashed], take=draw.take)
-            planned.append(Planned(task_name(rank, len(self.drawn), name), work, hashed))
+            planned.append(Planned(numbered_name(rank, len(self.drawn), name), work, hashed))
         return planned
 
     def files(self, given: StageInput) -> list[Planned]:

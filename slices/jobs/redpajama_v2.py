@@ -24,7 +24,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 
 from redpajama_data.config import Count
-from redpajama_data.corpus.listing import PATTERNS, shard_task_name
+from redpajama_data.corpus.listing import PATTERNS, shard_task_names
 from redpajama_data.dedup import bloom
 from redpajama_data.dedup.partitions import key_ranges
 from redpajama_data.engine.receipts import Receipt, load_all
@@ -74,8 +74,8 @@ def _files(given: StageInput) -> list[_File]:
     """The shards of the input that have a place, in its order. Raises :class:`UsageError` when none has, or two the
     same."""
     files = [
-        _File(shard_task_name(rank, len(given.inputs), raw.path), raw, tag)
-        for rank, raw in enumerate(given.inputs)
+        _File(task, raw, tag)
+        for task, raw in zip(shard_task_names([raw.path for raw in given.inputs]), given.inputs, strict=True)
         if (tag := tag_of(raw.path)) is not None
     ]
     if not files:

@@ -1,6 +1,6 @@
 """The quality signals of RedPajama-V2 for shards of any slice, in its own form: a file a shard, a line a document.
 
-    {"id": "github/00000-github_0000.jsonl.zst/17", "id_int": ..., "metadata": {...},
+    {"id": "github/github_0000.jsonl.zst/17", "id_int": ..., "metadata": {...},
      "quality_signals": {"rps_doc_word_count": [[0, 1378, 215]], ...}}
 
 An id is the shard's name and the number of the line in it, from 0, lines that are no records counted. The shard's name
@@ -31,7 +31,7 @@ from filters.signals import (
 )
 from redpajama_data.config import SliceSettings
 from redpajama_data.corpus.columns import Batch, counted_batches
-from redpajama_data.corpus.listing import PATTERNS, published_name, shard_task_name
+from redpajama_data.corpus.listing import PATTERNS, published_name, shard_task_names
 from redpajama_data.engine.receipts import Output
 from redpajama_data.engine.stages import Job, Planned, RunSettings, Stage, StageInput
 from redpajama_data.engine.tasks import TaskContext
@@ -193,9 +193,9 @@ def classifier_files(folder: str) -> dict[str, dict[str, ModelFile]]:
 def _plan(given: StageInput, *, work: partial[None]) -> list[Planned]:
     paths = [raw.path for raw in given.inputs]
     planned = []
-    for rank, (raw, shard) in enumerate(zip(given.inputs, shard_names(paths), strict=True)):
-        task = shard_task_name(rank, len(paths), raw.path)
-        bound = partial(work, path=raw.path, name=published_name(task, raw.path), shard=shard)
+    tasks = shard_task_names(paths)
+    for task, raw, shard in zip(tasks, given.inputs, shard_names(paths), strict=True):
+        bound = partial(work, path=raw.path, name=published_name(task), shard=shard)
         planned.append(Planned(task, bound, [raw]))
     return planned
 

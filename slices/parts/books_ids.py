@@ -10,6 +10,7 @@ from typing import cast
 from filters import books
 from redpajama_data.document import Drop
 from redpajama_data.engine.receipts import Receipt
+from redpajama_data.engine.task_names import task_names
 from redpajama_data.errors import BrokenInput, UsageError
 from redpajama_data.io.storage import without_query
 from slices.readers import books_reader, gutenberg
@@ -44,6 +45,16 @@ def shelves(paths: Iterable[str]) -> list[Shelf]:
     texts.sort()
     groups = [tuple(texts[at : at + GUTENBERG_FILES]) for at in range(0, len(texts), GUTENBERG_FILES)]
     return [*((path,) for path in published), *groups]
+
+
+def shelf_names(places: Sequence[Shelf]) -> list[str]:
+    """The names of the tasks of shelves. They sort as the shelves do: each begins with the number of its split."""
+    splits = [
+        len(books.SPLITS) if is_gutenberg(shelf[0]) else books.SPLITS.index(books_reader.split_of(shelf[0]))
+        for shelf in places
+    ]
+    names = task_names(shelf[0] for shelf in places)
+    return [f"{split + 1}-{name}" for split, name in zip(splits, names, strict=True)]
 
 
 def raw_id(shelf: Shelf, n: int) -> str:

@@ -24,7 +24,8 @@ from redpajama_data.dedup.partitions import BUCKETS, Pass, key_ranges, passes
 from redpajama_data.document import Document
 from redpajama_data.engine.drop_sample import utf8_length
 from redpajama_data.engine.receipts import Receipt
-from redpajama_data.engine.stages import Planned, RunSettings, Stage, StageInput, task_name
+from redpajama_data.engine.stages import Planned, RunSettings, Stage, StageInput
+from redpajama_data.engine.task_names import shortened, task_names
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.pipeline.work import Numbered, read_records, through
 from slices.parts.crawl_layout import crawl_shards
@@ -34,7 +35,6 @@ from slices.readers.wet import read_wet
 # for a line is 41 bytes, 21 MB in all: 17 in the sets, the rest while the part is written.
 LINES_A_PART = 1 << 19
 _GROUP_BYTES = 40  # peak for a line of a group, measured 29: its sets, all of them in one array, the searches
-_MANY = 10**7  # tasks there may be: the width of a number in their names
 
 
 def bucket_of(hashes: Hashes) -> npt.NDArray[np.int64]:
@@ -53,7 +53,7 @@ def lines_stage(*, shards: int, min_length: int, run: RunSettings) -> Stage:
         layout = crawl_shards(given.inputs, shards=shards, report=True)
         return [
             Planned(
-                task_name(rank, len(layout), shard.name),
+                task,
                 partial(
                     lines_work,
                     dump=shard.dump,
@@ -65,7 +65,7 @@ def lines_stage(*, shards: int, min_length: int, run: RunSettings) -> Stage:
                 ),
                 shard.files,
             )
-            for rank, shard in enumerate(layout)
+            for task, shard in zip(task_names(shard.name for shard in layout), layout, strict=True)
         ]
 
     return Stage("lines", plan_tasks)
@@ -151,7 +151,7 @@ def line_groups_stage(*, hash_in_mem: int | None, first_stays: bool = False) -> 
                     buckets=(first, end),
                     **more,
                 )
-                name = task_name(len(planned), _MANY, f"{dump}_{group:04d}-{first:04d}-{end:04d}")
+                name = f"{shortened(dump)}_{group:04d}-{first:04d}-{end:04d}"
                 planned.append(Planned(name, work, [out for pair in files for out in pair]))
         return planned
 

@@ -7,7 +7,8 @@ from functools import partial
 
 from redpajama_data.document import Drop
 from redpajama_data.engine.receipts import Output
-from redpajama_data.engine.stages import Planned, RunSettings, Stage, StageInput, outputs, task_name
+from redpajama_data.engine.stages import Planned, RunSettings, Stage, StageInput, outputs
+from redpajama_data.engine.task_names import shortened
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.io.shards import read_stored
 from redpajama_data.models.model_file import ModelFile
@@ -23,23 +24,20 @@ def publish_stage(*, per_file: int | None, steps: Steps, run: RunSettings) -> St
         mined, decided = given.receipts["mine"], given.receipts["kept_urls"]
         files = crawl_files(mined, per_file=per_file)
         starts = _first_lines(files, given)
-        total = sum(len(file.parts) for file in files)
         parts: dict[int, list[dict[str, str | int]]] = {receipt.rank: [] for receipt in mined}
         by_rank = {receipt.rank: receipt for receipt in mined}
-        place = 0
         for file in files:
             for rank, part in file.parts:
                 notes = by_rank[rank].notes
                 name = list(notes["parts"])[part]
                 parts[rank].append(
                     {
-                        "name": task_name(place, total, f"{notes['dump']}_{name}_{notes['shard']:04d}"),
+                        "name": f"{shortened(notes['dump'])}_{name}_{notes['shard']:04d}",
                         "shard": by_rank[rank].outputs[f"mined:{name}"].path,
                         "source": f"cc/{file.name}",
                         "first_line": starts[rank, part],
                     }
                 )
-                place += 1
         dropped: list[Output] = outputs(decided, "dropped")
         return [
             Planned(

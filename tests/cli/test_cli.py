@@ -194,8 +194,8 @@ def test_verify(root: Path) -> None:
 
 
 FATES = [
-    ("github_0.gz#0", r"kept, github/00000-github_0\.jsonl\.zst, line 1$"),
-    ("github_1.gz#1", r"kept, github/00001-github_1\.jsonl\.zst, line 2$"),
+    ("github_0.gz#0", r"kept, github/github_0\.jsonl\.zst, line 1$"),
+    ("github_1.gz#1", r"kept, github/github_1\.jsonl\.zst, line 2$"),
     ("github_0.gz#2", r"dropped in github/publish by extension_in: a\.json$"),
     ("github_0.gz#4", r"dropped in github/clean by malformed: line 5: .* \(limit a JSON object in UTF-8\)$"),
     ("github_1.gz#2", r"dropped in github/publish by duplicate: .*github_0\.gz#0$"),
@@ -498,7 +498,7 @@ def test_a_file_of_another_format_is_quarantined_with_the_reason(tmp_path: Path,
     (raw / "github_2.jsonl").write_text("a,b,c\n" * 200)
     shown = rpj(*options, "--input", raw, "--root", tmp_path / "root")
     assert shown.code == 3
-    assert "quarantined: clean/00002-github_2: " in shown.err
+    assert "quarantined: clean/github_2: " in shown.err
     assert "200 of 200 records are malformed" in shown.err
     assert "7 documents published" in shown.out
     status = rpj("status", tmp_path / "root")

@@ -16,7 +16,7 @@ from toy_job import JOB, ToyJobSettings
 from redpajama_data.cli import output
 from redpajama_data.config import load_config
 from redpajama_data.corpus import columns
-from redpajama_data.corpus.listing import Record, list_shards, published_name, shard_task_name, slice_of, with_meta
+from redpajama_data.corpus.listing import Record, list_shards, published_name, shard_task_names, slice_of, with_meta
 from redpajama_data.engine import receipts
 from redpajama_data.errors import UsageError
 from redpajama_data.io.lines import iter_lines
@@ -81,7 +81,7 @@ def test_kept_lines_pass_byte_for_byte_and_others_have_a_reason(tmp_path: Path, 
     ]
     assert not [problem for _, problem in root_status.verify(str(tmp_path / "out")) if problem]
     (fate,) = explanation.explain(str(tmp_path / "out"), f"{shard}#8")
-    assert (fate.line, fate.kept) == (3, "toy_job/c4/00000-x.jsonl.zst")
+    assert (fate.line, fate.kept) == (3, "toy_job/c4/x.jsonl.zst")
 
 
 @pytest.mark.parametrize(("length", "kept"), [(2, 0), (3, 1)])
@@ -132,7 +132,7 @@ def test_a_job_after_a_slice_reads_what_the_slice_published(tmp_path: Path, tiny
     assert [part.done_now for part in again.slices] == [0, 0]
     # the corpus of a root is what its slices published, once
     assert [raw.path.removeprefix(f"{tmp_path}/out/") for raw in list_shards([str(tmp_path / "out")])] == [
-        "toy/00000-x.jsonl.zst"
+        "toy/x.jsonl.zst"
     ]
 
 
@@ -141,7 +141,7 @@ def test_a_shard_made_again_with_the_same_bytes_is_the_same_input(tmp_path: Path
     config = load_config(None, {"root": str(tmp_path / "out"), "executor": "serial", "tokenizer": tiny_tokenizer.path})
     parts = [(SLICE, ToySettings(input=(str(tmp_path / "in"),))), (JOB, ToyJobSettings())]
     run_parts(parts, config, quiet=True)
-    (tmp_path / "out" / "toy" / "00000-x.jsonl.zst").unlink()
+    (tmp_path / "out" / "toy" / "x.jsonl.zst").unlink()
     again = run_parts(parts, config, quiet=True)
     assert [part.done_now for part in again.slices] == [1, 0]
 
@@ -161,7 +161,7 @@ def test_list_shards(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "name"),
     [
-        ("out/c4/00003-x.jsonl.zst", "c4"),
+        ("out/c4/x.jsonl.zst", "c4"),
         ("s3://bucket/out/c4/x.jsonl", "c4"),
         ("x.jsonl", "files"),
         ("./x.jsonl", "files"),
@@ -173,17 +173,18 @@ def test_slice_of(path: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "name"),
+    ("paths", "names"),
     [
-        ("out/c4/00003-x.jsonl.zst", "00017-x"),
-        ("out/c4/00003-00001-x.jsonl.zst", "00017-00001-x"),
-        ("out/c4/1234-x.json.gz", "00017-1234-x"),
-        ("out/c4/20231201-x.json.gz", "00017-20231201-x"),
+        (["out/c4/x.jsonl.zst"], ["c4~x"]),
+        (["out/c4/x.jsonl", "out/github/x.jsonl", "x.jsonl"], ["c4~x", "github~x", "files~x"]),
+        (["a/c4/x.jsonl", "a/c4/y.jsonl", "b/c4/x.jsonl"], ["c4~a_x", "c4~y", "c4~b_x"]),
+        (["root:/c4/x.jsonl.zst", "root:/exact/c4/x.jsonl.zst"], ["c4~x", "c4~exact_x"]),
+        (["out/a~b/x.jsonl", "out/a/b~x.jsonl"], ["a~b~x", "a~b_x"]),
     ],
 )
-def test_shard_task_name(path: str, name: str) -> None:
-    assert shard_task_name(17, 20, path) == name
-    assert published_name(name, path) == f"c4/{name}"
+def test_shard_task_names(paths: list[str], names: list[str]) -> None:
+    assert shard_task_names(paths) == names
+    assert [published_name(name).rpartition("/")[0] for name in names] == [slice_of(path) for path in paths]
 
 
 def record(line: bytes) -> Record:
@@ -237,10 +238,10 @@ def test_explain_follows_a_record_through_the_jobs(tmp_path: Path, tiny_tokenize
         (fate.slice, fate.kept, fate.line, fate.drop and fate.drop["rule"])
         for fate in explanation.explain(root, f"{raw}#1")
     ]
-    assert fates == [("toy", "toy/00000-x.jsonl.zst", 1, None), ("toy_job", None, None, "min_length")]
+    assert fates == [("toy", "toy/x.jsonl.zst", 1, None), ("toy_job", None, None, "min_length")]
     fates = [(fate.slice, fate.kept, fate.line, None) for fate in explanation.explain(root, f"{raw}#2")]
-    assert fates == [("toy", "toy/00000-x.jsonl.zst", 2, None), ("toy_job", "toy_job/toy/00000-x.jsonl.zst", 1, None)]
-    assert [fate.slice for fate in explanation.explain(root, "root:/toy/00000-x.jsonl.zst#1")] == ["toy_job"]
+    assert fates == [("toy", "toy/x.jsonl.zst", 2, None), ("toy_job", "toy_job/toy/x.jsonl.zst", 1, None)]
+    assert [fate.slice for fate in explanation.explain(root, "root:/toy/x.jsonl.zst#1")] == ["toy_job"]
 
 
 def test_equal_runs_in_two_roots_leave_equal_files(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
@@ -266,7 +267,7 @@ def test_a_shard_of_the_root_that_is_gone_is_taken_again_when_it_is_back(
     slice_alone = [(SLICE, ToySettings(input=(str(raw),)))]
     job = [(JOB, ToyJobSettings(input=(str(tmp_path / "out"),)))]
     run_parts(slice_alone, config, quiet=True)
-    (tmp_path / "out" / "toy" / "00000-x.jsonl.zst").unlink()
+    (tmp_path / "out" / "toy" / "x.jsonl.zst").unlink()
     report = run_parts(job, config, quiet=True)
     assert "no such file" in report.slices[0].quarantined[0].reason
     run_parts(slice_alone, config, quiet=True)

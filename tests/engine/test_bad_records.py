@@ -32,8 +32,8 @@ from slices.jobs import exact
 
 
 def context_of(read: int, **dropped: int) -> TaskContext:
-    task = Task("toy", "clean", "00000-a", 0, lambda _: None, "x")
-    context = TaskContext(task, Workplace("nowhere", 1 << 26), Receipt("toy", "clean", "00000-a", 0, "x"))
+    task = Task("toy", "clean", "a", 0, lambda _: None, "x")
+    context = TaskContext(task, Workplace("nowhere", 1 << 26), Receipt("toy", "clean", "a", "x"))
     context.receipt.read, context.receipt.dropped = read, dropped
     context.receipt.defects = ["no_bang: ValueError: unexpected in a#0"]
     context.files_read, context.max_malformed = ["a"], 0.05
@@ -117,7 +117,7 @@ def task_of(path: Path, steps: Steps, tokenizer: ModelFile) -> Task:
     work = partial(
         publish_work, path=str(path), reader=read_words, steps=steps, max_malformed=0.05, tokenizer=tokenizer
     )
-    return Task("toy", "publish", "00000-a", 0, work, "x", (str(path),))
+    return Task("toy", "publish", "a", 0, work, "x", (str(path),))
 
 
 @pytest.mark.parametrize("step", [raises, Batched(raises_on_a_batch), Batched(loses_count)])
@@ -194,15 +194,15 @@ def test_one_defect_is_named_by_the_run_and_by_status(
     for _ in range(2):  # the second time there is nothing to do, and as much to say
         report = run_one(WORDS, raw.parent, tmp_path / "root", tiny_tokenizer)
         assert report.exit_code() == 3
-        assert report.slices[0].defects() == [f"words/publish/00000-a: {named}"]
+        assert report.slices[0].defects() == [f"words/publish/a: {named}"]
     print_report(report, as_json=False)
-    assert f"words/publish/00000-a: {named}" in capsys.readouterr().err
+    assert f"words/publish/a: {named}" in capsys.readouterr().err
     print_report(report, as_json=True)
     assert json.loads(capsys.readouterr().out)["slices"][0]["defects"] == report.slices[0].defects()
     [found] = root_status.status(str(tmp_path / "root"))
     assert not found.complete()
     print_status([found])
-    assert f"publish/00000-a: {named}" in capsys.readouterr().out
+    assert f"publish/a: {named}" in capsys.readouterr().out
 
 
 def one_raises(records: list[Any], *, step: Any) -> list[Any]:

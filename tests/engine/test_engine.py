@@ -105,7 +105,7 @@ def test_first_copy_wins_and_every_record_is_accounted_for(run: Run, three_shard
         assert fate.drop is not None
         assert (fate.drop["rule"], fate.drop["measured"], fate.drop["limit"]) == (rule, measured, limit)
     [fate] = explanation.explain(str(three_shards / "root"), f"{raw_b}#1")
-    assert (fate.kept, fate.line) == ("toy/00001-b.jsonl.zst", 1)
+    assert (fate.kept, fate.line) == ("toy/b.jsonl.zst", 1)
     with pytest.raises(UsageError, match="no such record"):
         explanation.explain(str(three_shards / "root"), f"{raw_b}#9")
 
@@ -135,7 +135,7 @@ def test_a_changed_threshold_redoes_exactly_what_follows(run: Run, three_shards:
 
 
 @pytest.mark.parametrize(
-    "victim", ["toy/00001-b.jsonl.zst", "_run/toy/clean/00000-a.keys", "_run/toy/dedup/keys-0000-4096.verdicts"]
+    "victim", ["toy/b.jsonl.zst", "_run/toy/clean/a.keys", "_run/toy/dedup/keys-0000-4096.verdicts"]
 )
 def test_a_lost_file_is_made_again(run: Run, three_shards: Path, victim: str) -> None:
     run()
@@ -161,7 +161,7 @@ def test_a_removed_input_leaves_nothing_behind(run: Run, three_shards: Path) -> 
 def test_files_of_a_killed_run_are_swept(run: Run, three_shards: Path) -> None:
     run()
     before = tree(three_shards / "root")
-    (three_shards / "root" / "toy" / "00001-b.jsonl.zst.tmp-1-0123abcd").write_bytes(b"half")
+    (three_shards / "root" / "toy" / "b.jsonl.zst.tmp-1-0123abcd").write_bytes(b"half")
     run()
     assert tree(three_shards / "root") == before
 
@@ -254,7 +254,7 @@ def test_a_damaged_place_costs_what_lies_in_it_and_reading_goes_on(tmp_path: Pat
     """Every damaged place stands in the ledger and has a record number of its own; the receipt names the first 20."""
     raw = tmp_path / "a.txt"
     raw.write_text("".join(f'{{"text": "word {n}"}}\n' for n in range(30)))
-    task = Task("toy", "clean", "00000-a", 0, partial(toy_damaged, path=str(raw)), "x")
+    task = Task("toy", "clean", "a", 0, partial(toy_damaged, path=str(raw)), "x")
     done = run_task(task, Workplace(str(tmp_path / "root"), 1 << 26))
     assert isinstance(done, Done)
     assert done.receipt.kept == 30
@@ -269,9 +269,9 @@ def test_damaged_places_of_two_pieces_of_a_file_have_two_ids(tmp_path: Path) -> 
     raw.write_text('{"text": "word"}\n')
     ledgers = []
     for prefix in (f"{raw}#0:", f"{raw}#99:", None):
-        task = Task("toy", "clean", "00000-a", 0, partial(toy_damaged, path=str(raw), id_prefix=prefix), "x")
+        task = Task("toy", "clean", "a", 0, partial(toy_damaged, path=str(raw), id_prefix=prefix), "x")
         assert isinstance(run_task(task, Workplace(str(tmp_path / "root"), 1 << 26)), Done)
-        drops = tmp_path / "root" / "_run" / "toy" / "clean" / "00000-a.drops.jsonl.zst"
+        drops = tmp_path / "root" / "_run" / "toy" / "clean" / "a.drops.jsonl.zst"
         ledgers.append([entry["id"] for entry in read_jsonl(str(drops))])
     assert ledgers == [[f"{raw}#0:1"], [f"{raw}#99:1"], [f"{raw}#1"]]
 
@@ -282,7 +282,7 @@ def test_a_raw_file_that_changes_under_a_run_costs_its_task(tmp_path: Path, when
     raw = tmp_path / "a.jsonl"
     raw.write_text('{"text": "old"}\n')
     work = partial(toy_changing if when == "read" else toy_damaged, path=str(raw))
-    task = Task("toy", "clean", "00000-a", 0, work, "x", raw_files=(storage.stat(str(raw)),))
+    task = Task("toy", "clean", "a", 0, work, "x", raw_files=(storage.stat(str(raw)),))
     if when == "planned":
         raw.write_text('{"text": "another"}\n')
     elif when == "gone":
@@ -291,7 +291,7 @@ def test_a_raw_file_that_changes_under_a_run_costs_its_task(tmp_path: Path, when
     assert isinstance(failed, Failed)
     assert failed.fatal is None
     assert ("this run began" if when == "gone" else "it has changed since this run began") in failed.reason
-    assert not isinstance(receipts.load_state(str(tmp_path / "root"), "toy", "clean", "00000-a"), receipts.Receipt)
+    assert not isinstance(receipts.load_state(str(tmp_path / "root"), "toy", "clean", "a"), receipts.Receipt)
 
 
 @pytest.mark.parametrize(("added", "outcome"), [(0, Done), (1, Failed)])
@@ -300,7 +300,7 @@ def test_the_shard_of_another_root_is_known_by_its_hash(tmp_path: Path, added: i
     shard = tmp_path / "a.jsonl"
     shard.write_text('{"text": "a shard"}\n')
     planned = storage.RawFile(str(shard), shard.stat().st_size + added, "0" * 64)
-    task = Task("toy", "clean", "00000-a", 0, partial(toy_damaged, path=str(shard)), "x", raw_files=(planned,))
+    task = Task("toy", "clean", "a", 0, partial(toy_damaged, path=str(shard)), "x", raw_files=(planned,))
     assert isinstance(run_task(task, Workplace(str(tmp_path / "root"), 1 << 26)), outcome)
 
 
@@ -317,7 +317,7 @@ def test_a_shard_that_is_not_the_format_is_quarantined_and_the_run_goes_on(run: 
     (three_shards / "raw" / "b.jsonl").write_text("not json\n" * 200)
     result = run()
     [entry] = result.quarantined
-    assert (entry.stage, entry.task) == ("clean", "00001-b")
+    assert (entry.stage, entry.task) == ("clean", "b")
     assert "200 of 200 records are malformed" in entry.reason
     assert published(three_shards / "root") == ["one two", "three four", "seven eight", "five six"]
     raw(three_shards, "b.jsonl", ["mended now"])
@@ -340,7 +340,7 @@ def test_a_worker_killed_at_every_try_is_quarantined_and_the_others_go_on(run: R
     raw(three_shards, "b.jsonl", ["die"])
     result = run(executor="local")
     [entry] = result.quarantined
-    assert (entry.task, "killed 3 times" in entry.reason) == ("00001-b", True)
+    assert (entry.task, "killed 3 times" in entry.reason) == ("b", True)
     assert published(three_shards / "root") == ["one two", "three four", "seven eight", "five six"]
 
 
@@ -372,14 +372,14 @@ def test_workers_at_work_end_with_a_run_that_must_stop(tmp_path: Path) -> None:
 
 def test_verify_finds_damage(run: Run, three_shards: Path) -> None:
     run()
-    shard = three_shards / "root" / "toy" / "00001-b.jsonl.zst"
+    shard = three_shards / "root" / "toy" / "b.jsonl.zst"
     data = bytearray(shard.read_bytes())
     data[-1] ^= 1
     shard.write_bytes(data)
     (three_shards / "root" / "toy" / "stray.jsonl.zst").write_bytes(b"")
     problems = {name: problem for name, problem in root_status.verify(str(three_shards / "root")) if problem}
-    assert set(problems) == {"toy/00001-b.jsonl.zst", "toy/stray.jsonl.zst"}
-    assert "SHA-256 differs" in problems["toy/00001-b.jsonl.zst"]
+    assert set(problems) == {"toy/b.jsonl.zst", "toy/stray.jsonl.zst"}
+    assert "SHA-256 differs" in problems["toy/b.jsonl.zst"]
 
 
 def test_a_root_in_use_names_its_holder(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_what_a_user_has_in_a_folder_of_that_name_stays(
     meta = '"meta": {"quality_score": 0.5}'
     for shard in ("docs", "more"):
         Path(f"{shard}.jsonl").write_text(SHARDS.replace('"meta": {}', meta))
-    users = Path(name) / "files" / "00000-docs.txt"
+    users = Path(name) / "files" / "docs.txt"
     users.parent.mkdir(parents=True)
     users.write_text("mine")
     (Path(name) / "half.tmp-draft").write_text("mine too")
@@ -156,7 +156,7 @@ def test_files_of_nobody_stay_and_are_named(rpj: Rpj, raw: Path, tmp_path: Path)
 def test_a_shard_of_somebody_is_not_written_over(rpj: Rpj, raw: Path, tmp_path: Path) -> None:
     """A file where a shard would go: the run stops and says so, the file stays."""
     first = sorted((raw / "c4").iterdir())[0].name.split(".json")[0]
-    users = tmp_path / "root" / "c4" / f"00000-{first}.jsonl.zst"
+    users = tmp_path / "root" / "c4" / f"{first}.jsonl.zst"
     users.parent.mkdir(parents=True)
     users.write_text("mine")
     done = rpj("run", "--slice", "c4", "--input", raw / "c4", "--root", tmp_path / "root", *SERIAL)
@@ -185,7 +185,7 @@ def test_a_shard_that_only_the_manifest_names_is_made_again(rpj: Rpj, raw: Path,
     before = tree(tmp_path / "root")
 
     def lose() -> None:
-        for path in (tmp_path / "root").glob("_run/c4/publish/00000-*"):
+        for path in (tmp_path / "root").glob("_run/c4/publish/*00000-of*"):
             path.unlink()
 
     lose()
@@ -193,7 +193,7 @@ def test_a_shard_that_only_the_manifest_names_is_made_again(rpj: Rpj, raw: Path,
     assert done.exit_code == 0, done.output
     assert tree(tmp_path / "root") == before
     lose()
-    [shard] = (tmp_path / "root").glob("c4/00000-*")
+    [shard] = (tmp_path / "root").glob("c4/*00000-of*")
     shard.write_text("mine")
     done = rpj(*command)
     assert (done.exit_code, shard.read_text()) == (2, "mine"), done.output
@@ -237,40 +237,40 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     ("path", "own"),
     [
-        ("toy/00000-a.jsonl.zst", True),  # a receipt names it
-        ("toy/00001-b.jsonl.zst", True),  # a task at work announced it
-        ("toy/00002-c.jsonl.zst", True),  # named before the last run
-        ("toy/00003-d.jsonl.zst", False),
-        ("toy/00003-d.jsonl.zst.tmp-12-0123abcd", True),  # the mark of an unfinished file
-        ("toy/00003-d.jsonl.zst.tmp-draft", False),
-        ("_run/toy/clean/00000-a.receipt.json", True),
-        ("_run/toy/clean/00000-a.keys", True),
-        ("_run/toy/clean/00000-ab.keys", False),
-        ("_run/toy/clean/deep/00000-a.keys", False),
-        ("_run/toy/publish/00000-a.keys", False),  # another stage has no such task
-        ("_run/toy/clean/00004-e.quarantine.json", True),
+        ("toy/a.jsonl.zst", True),  # a receipt names it
+        ("toy/b.jsonl.zst", True),  # a task at work announced it
+        ("toy/c.jsonl.zst", True),  # named before the last run
+        ("toy/d.jsonl.zst", False),
+        ("toy/d.jsonl.zst.tmp-12-0123abcd", True),  # the mark of an unfinished file
+        ("toy/d.jsonl.zst.tmp-draft", False),
+        ("_run/toy/clean/a.receipt.json", True),
+        ("_run/toy/clean/a.keys", True),
+        ("_run/toy/clean/ab.keys", False),
+        ("_run/toy/clean/deep/a.keys", False),
+        ("_run/toy/publish/a.keys", False),  # another stage has no such task
+        ("_run/toy/clean/e.quarantine.json", True),
         ("_run/toy/inputs.txt", True),
         ("_run/toy/notes.txt", False),
     ],
 )
 def test_own(root: str, path: str, own: bool) -> None:
     """Each ground on which a file is the root's own, and its neighbour that is not."""
-    out = receipts.Output("toy/00000-a.jsonl.zst", 1, "", 1)
-    receipts.save(root, receipts.Receipt("toy", "clean", "00000-a", 0, "x", outputs={"published": out}))
-    receipts.begin(root, Begun("toy", "clean", "00001-b", ["toy/00001-b.jsonl.zst"]))
-    storage.write_bytes(storage.join(root, "_run/toy/named.txt"), b"toy/00002-c.jsonl.zst\n")
+    out = receipts.Output("toy/a.jsonl.zst", 1, "", 1)
+    receipts.save(root, receipts.Receipt("toy", "clean", "a", "x", outputs={"published": out}))
+    receipts.begin(root, Begun("toy", "clean", "b", ["toy/b.jsonl.zst"]))
+    storage.write_bytes(storage.join(root, "_run/toy/named.txt"), b"toy/c.jsonl.zst\n")
     if not path.endswith(".receipt.json"):
         storage.write_bytes(storage.join(root, path), b"1")
     held = holdings(root, "toy")
     assert (path in own_files(held)) is own
     assert (path in foreign_files(held)) is not own
-    assert {receipt.task for receipt in receipts.load_all(root)} == {"00000-a"}  # a task at work has no receipt
+    assert {receipt.task for receipt in receipts.load_all(root)} == {"a"}  # a task at work has no receipt
 
 
 def test_a_receipt_vouches_for_files_of_its_sizes(root: str) -> None:
     """Missing, or of another size: it does not."""
     out = receipts.Output("toy/a", 3, "", 1)
-    receipt = receipts.Receipt("toy", "clean", "a", 0, "x", outputs={"published": out})
+    receipt = receipts.Receipt("toy", "clean", "a", "x", outputs={"published": out})
     assert not holdings(root, "toy").vouched(receipt)
     storage.write_bytes(storage.join(root, "toy/a"), b"four")
     assert not holdings(root, "toy").vouched(receipt)

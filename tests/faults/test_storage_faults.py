@@ -109,7 +109,7 @@ def test_a_read_that_fails(base: str, go: Go, faults: faulty.Faults, failure: An
     first = go(base)
     assert first.broken() == []
     failed = [(entry.stage, entry.task) for entry in first.quarantined]
-    assert failed == ([("clean", "00002-2")] if lasting or final else [])
+    assert failed == ([("clean", "2")] if lasting or final else [])
     if failed and not isinstance(failure, MemoryError):
         assert first.quarantined[0].reason.endswith("then run the same command again.")
     faults.fault = lambda call, path, n: None
@@ -126,7 +126,7 @@ def test_a_file_that_is_away_during_a_run(base: str, go: Go, faults: faulty.Faul
     away = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     faults.fault = lambda call, path, n: away if call in ("read", "open") and path.endswith("/raw/3.jsonl") else None
     first = go(base)
-    assert [entry.task for entry in first.quarantined] == ["00003-3"]
+    assert [entry.task for entry in first.quarantined] == ["3"]
     assert "no such file" in first.quarantined[0].reason
     faults.fault = lambda call, path, n: None
     assert go(base).quarantined == []
@@ -164,10 +164,10 @@ def test_an_upload_that_fails_for_good_costs_its_task(store: str, go: Go, faults
     go(store, "undisturbed")
     refused = OSError(errno.EIO, "InternalError")
     faults.calls.clear()
-    faults.fault = lambda call, path, n: refused if call == "put" and "/root/toy/00001" in path else None
+    faults.fault = lambda call, path, n: refused if call == "put" and "/root/toy/1." in path else None
     first = go(store)
     [entry] = first.quarantined
-    assert (entry.stage, entry.task) == ("publish", "00001-1")
+    assert (entry.stage, entry.task) == ("publish", "1")
     assert "goes on where it stopped" in entry.reason
     assert max(faults.calls.values()) >= retries.ATTEMPTS
     assert len(first.receipts["publish"]) == SHARDS - 1
@@ -180,9 +180,7 @@ def test_an_upload_that_fails_for_good_costs_its_task(store: str, go: Go, faults
 def test_a_root_that_takes_no_account_ends_the_run(store: str, go: Go, faults: faulty.Faults, name: str) -> None:
     """A failure that cannot be written down may not pass for nothing."""
     refused = OSError(errno.EIO, "InternalError")
-    faults.fault = lambda call, path, n: (
-        refused if call == "put" and path.endswith((name, "00001-1.jsonl.zst")) else None
-    )
+    faults.fault = lambda call, path, n: refused if call == "put" and path.endswith((name, "1.jsonl.zst")) else None
     with pytest.raises(StorageError, match=r"does not answer as it should.*goes on where it stopped") as caught:
         go(store)
     assert caught.value.exit_code == 5

@@ -124,7 +124,7 @@ def test_a_worker_of_ray_that_dies_costs_its_shard_only(
     result = run(raw, str(tmp_path / "ray"), two_nodes)
     assert marker.exists()
     [entry] = result.quarantined
-    assert (entry.task, "killed 3 times" in entry.reason) == ("00001-1", True)
+    assert (entry.task, "killed 3 times" in entry.reason) == ("1", True)
     assert len(result.receipts["publish"]) == 2
 
 

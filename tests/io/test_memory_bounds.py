@@ -66,8 +66,8 @@ def risen() -> Iterator[Risen]:
 
 
 def context_at(root: str, bytes_of_task: int = 64 * MB) -> TaskContext:
-    task = Task("toy", "clean", "00000-a", 0, print, "x")
-    return TaskContext(task, Workplace(root, bytes_of_task), Receipt("toy", "clean", "00000-a", 0, "x"))
+    task = Task("toy", "clean", "a", 0, print, "x")
+    return TaskContext(task, Workplace(root, bytes_of_task), Receipt("toy", "clean", "a", "x"))
 
 
 # ---------------------------------------------------------------------------------------------- batches
@@ -172,7 +172,7 @@ def test_the_task_fails_with_the_memory_it_needs(tmp_path: Path, long_line: str,
     work = partial(
         publish_work, path=long_line, reader=c4.read_c4, steps=[], max_malformed=1.0, tokenizer=tiny_tokenizer
     )
-    failed = run_task(Task("c4", "publish", "00000-a", 0, work, "x"), Workplace(str(tmp_path), 64 * MB))
+    failed = run_task(Task("c4", "publish", "a", 0, work, "x"), Workplace(str(tmp_path), 64 * MB))
     assert isinstance(failed, Failed)
     assert "out of memory (a line of 200 MB in" in failed.reason
     assert failed.reason.endswith("Give the run more --memory or fewer --workers.")
@@ -180,7 +180,7 @@ def test_the_task_fails_with_the_memory_it_needs(tmp_path: Path, long_line: str,
 
 def publish_one(raw: str, root: str, bytes_of_task: int, tokenizer: ModelFile) -> str:
     work = partial(publish_work, path=raw, reader=c4.read_c4, steps=[], max_malformed=1.0, tokenizer=tokenizer)
-    done = run_task(Task("c4", "publish", "00000-a", 0, work, "x"), Workplace(root, bytes_of_task))
+    done = run_task(Task("c4", "publish", "a", 0, work, "x"), Workplace(root, bytes_of_task))
     assert isinstance(done, Done), done
     return done.receipt.outputs["published"].sha256
 

@@ -83,8 +83,8 @@ def test_what_the_crawl_publishes_of_many_partitions(few: Few, tmp_path: Path, m
 
 def store_languages(root: str, languages: int) -> list[str]:
     """A shard with two documents of each language, in turns."""
-    task = Task("common_crawl", "mine", "00000-a", 0, print, "x")
-    context = TaskContext(task, Workplace(root, 1 << 26), Receipt("common_crawl", "mine", "00000-a", 0, "x"))
+    task = Task("common_crawl", "mine", "a", 0, print, "x")
+    context = TaskContext(task, Workplace(root, 1 << 26), Receipt("common_crawl", "mine", "a", "x"))
     meta = {"bucket": "head", "url": "u", "digest": "d"}
     names = [f"{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(languages)] * 2
     documents = ((n, Document(f"a#{n}", f"text {n}", {"language": name, **meta})) for n, name in enumerate(names))

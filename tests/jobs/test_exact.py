@@ -134,7 +134,7 @@ def test_the_first_copy_stays_within_and_across_shards_and_slices(tmp_path: Path
     assert (receipt.read, receipt.kept, receipt.dropped) == (5, 3, {"duplicate": 2})
     assert receipt.tokens == receipt.bytes == receipt.characters == len("fourOneone ")  # one token a byte
     (fate,) = explanation.explain(str(tmp_path / "out"), f"{folder}/wikipedia/a.jsonl#3")
-    assert (fate.kept, fate.line) == ("exact/wikipedia/00002-a.jsonl.zst", 2)
+    assert (fate.kept, fate.line) == ("exact/wikipedia/a.jsonl.zst", 2)
 
 
 def test_what_stays_passes_byte_for_byte(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:

@@ -70,7 +70,7 @@ def test_a_line_a_document_in_the_published_form(tmp_path: Path, tiny_tokenizer:
     shard = write(tmp_path / "in" / "web" / "x.jsonl", LINES)
     assert run_job(tmp_path / "out", tiny_tokenizer, shard).exit_code() == 0
     ((name, documents),) = written(tmp_path / "out").items()
-    assert name == "web/00000-x.signals.jsonl.zst"
+    assert name == "web/x.signals.jsonl.zst"
     assert [document["id"] for document in documents] == ["web/x.jsonl/0", "web/x.jsonl/3", "web/x.jsonl/4"]
     first = documents[0]
     assert list(first) == ["id", "id_int", "metadata", "quality_signals"]
@@ -148,14 +148,14 @@ def test_equal_bytes_from_any_executor_and_nothing_done_twice(tmp_path: Path, ti
     stop.write_text('{"en": ["one"]}')
     changed = run_job(tmp_path / "serial", tiny_tokenizer, tmp_path / "in", stop_words=str(stop))
     assert changed.slices[0].done_now == 3
-    documents = written(tmp_path / "serial")["a/00000-one.signals.jsonl.zst"]
+    documents = written(tmp_path / "serial")["a/one.signals.jsonl.zst"]
     assert documents[1]["quality_signals"]["rps_doc_stop_word_fraction"] == [[0, 14, 0.16666667]]
 
 
 @pytest.mark.parametrize(
     ("paths", "names"),
     [
-        (["out/github/00000-x.jsonl.zst"], ["github/00000-x.jsonl.zst"]),
+        (["out/github/x.jsonl.zst"], ["github/x.jsonl.zst"]),
         (["s3://b/github/x.jsonl", "x.jsonl", "./x2.jsonl"], ["github/x.jsonl", "x.jsonl", "x2.jsonl"]),
         (["/d/2023-06/0000/en_head.json.gz"], ["2023-06/0000/en_head.json.gz"]),
         (["/d/c4/2023-06.json.gz"], ["c4/2023-06.json.gz"]),
@@ -231,7 +231,7 @@ def test_the_command(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
     ran = CliRunner().invoke(command, arguments)
     assert ran.exit_code == 0, ran.output
     assert ran.output == f"signals of 3 documents in {tmp_path / 'out'}/signals, 3 lines without (malformed 3)\n"
-    first = written(tmp_path / "out")["web/00000-x.signals.jsonl.zst"][0]["quality_signals"]
+    first = written(tmp_path / "out")["web/x.signals.jsonl.zst"][0]["quality_signals"]
     assert first["rps_doc_ldnoobw_words"] == [[0, 27, 1.0]]  # "second…" keeps its ellipsis
     ran = CliRunner().invoke(command, [*arguments, "--json"])
     assert json.loads(ran.output) == {

@@ -76,13 +76,13 @@ def test_a_document_is_nowhere_in_the_root_and_the_books_are_right(tmp_path: Pat
     assert len(holding(root)) == 4  # both copies as read, the one that was published, the one that the job left
     before = root_totals(str(root))[0][0]
     found = take_out(tmp_path, tiny_tokenizer)
-    assert found.shards == {"toy/00000-a.jsonl.zst": 1, "toy_job/toy/00000-a.jsonl.zst": 1}
+    assert found.shards == {"toy/a.jsonl.zst": 1, "toy_job/toy/a.jsonl.zst": 1}
     assert problems(root) == []
     after = root_totals(str(root))[0][0]
     size = len("a secret of a person")
     assert (before.documents - after.documents, before.bytes - after.bytes) == (1, size)
     assert (before.tokens - after.tokens, before.characters - after.characters) == (size, size)
-    assert [path for path in holding(root) if "00000-a" in path] == []
+    assert [path for path in holding(root) if "/a." in path] == []
     (stone,) = tombstones.load(str(root))
     assert (stone.reason, stone.text) == ("r1", tombstones.digest("a secret of a person"))
 
@@ -208,17 +208,17 @@ def test_by_id_and_by_host_and_dry(tmp_path: Path, tiny_tokenizer: ModelFile) ->
     assert tombstones.load(root) == []
     ids = [
         f"{tmp_path}/raw/a.jsonl#0",
-        "toy/00000-a.jsonl.zst#000000001",
-        "root:/toy_job/toy/00001-b.jsonl.zst#0",
+        "toy/a.jsonl.zst#000000001",
+        "root:/toy_job/toy/b.jsonl.zst#0",
         "no#1",
     ]
     found = forget(root, ids=ids, tokenizer=tiny_tokenizer)
     assert found.unknown == ["no#1"]
     assert found.shards == {
-        "toy/00000-a.jsonl.zst": 2,
-        "toy/00001-b.jsonl.zst": 1,
-        "toy_job/toy/00000-a.jsonl.zst": 2,
-        "toy_job/toy/00001-b.jsonl.zst": 1,
+        "toy/a.jsonl.zst": 2,
+        "toy/b.jsonl.zst": 1,
+        "toy_job/toy/a.jsonl.zst": 2,
+        "toy_job/toy/b.jsonl.zst": 1,
     }
     texts = [json.loads(line)["text"] for line in lines_of(tmp_path / "root/toy")]
     assert "measure page 0 of a" not in texts
@@ -252,8 +252,8 @@ def test_verify_names_a_shard_that_holds_what_was_forgotten(tmp_path: Path, tiny
     stone = tombstones.Tombstone(tombstones.digest("last of a"), "", "2026-01-01")
     storage.write_bytes(str(root / tombstones.TOMBSTONES), tombstones.encoded([stone]))
     assert [place for place, _ in problems(root)] == [
-        "toy/00000-a.jsonl.zst (forgotten)",
-        "toy_job/toy/00000-a.jsonl.zst (forgotten)",
+        "toy/a.jsonl.zst (forgotten)",
+        "toy_job/toy/a.jsonl.zst (forgotten)",
     ]
 
 
@@ -265,11 +265,11 @@ def test_find_says_where_and_from_which_raw_record(tmp_path: Path, tiny_tokenize
     root = str(tmp_path / "root")
     found = list(find.find(root, search.for_text("secret of"), "secret"))
     assert [(each.shard, each.line) for each in found] == [
-        ("toy/00000-a.jsonl.zst", 11),
-        ("toy_job/toy/00000-a.jsonl.zst", 11),
+        ("toy/a.jsonl.zst", 11),
+        ("toy_job/toy/a.jsonl.zst", 11),
     ]
     assert {each.record for each in found} == {f"{tmp_path}/raw/a.jsonl#10"}
-    for name in ("toy/00000-a.jsonl.zst#000000010", "root:/toy/00000-a.jsonl.zst#10"):
+    for name in ("toy/a.jsonl.zst#000000010", "root:/toy/a.jsonl.zst#10"):
         assert [each.text for each in find.at(root, name)] == ["a secret of a person"]
     with pytest.raises(UsageError, match="not published"):
         list(find.at(root, f"{tmp_path}/raw/b.jsonl#1"))

@@ -47,7 +47,7 @@ def put_slice(
     rules = dropped or {}
     for n in range(done):
         task = f"{n:05d}"
-        made = Receipt(name, "publish", task, n, "", [f"{root}/github/{n}.jsonl" if kind == "corpus" else f"raw{n}"])
+        made = Receipt(name, "publish", task, "", [f"{root}/github/{n}.jsonl" if kind == "corpus" else f"raw{n}"])
         place = f"{name}/github/{task}" if kind == "corpus" else f"{name}/{task}"
         made.outputs["published"] = Output(f"{place}.jsonl.zst", 1, "", 10)
         made.read, made.kept, made.dropped = 10 + sum(rules.values()), 10, rules
@@ -178,13 +178,13 @@ def test_jobs_are_no_stages_of_the_published_run(tmp_path: Path) -> None:
 def test_quarantined_and_broken(tmp_path: Path) -> None:
     put_slice(tmp_path, "c4", ["x"])
     assert not {"quarantined", "broken"} & {*causes(gap_of(tmp_path, "c4"))}
-    entry = Quarantine("c4", "publish", "00007-x", ["x"], "no gzip. Fetch it again.")
-    path = root_paths.task_path(str(tmp_path), "c4", "publish", "00007-x", "quarantine.json")
+    entry = Quarantine("c4", "publish", "x", ["x"], "no gzip. Fetch it again.")
+    path = root_paths.task_path(str(tmp_path), "c4", "publish", "x", "quarantine.json")
     storage.write_bytes(path, to_json(entry))
     put_slice(tmp_path, "c4", ["x"], broken="x: ends early. Fetch it again.")
     gap = gap_of(tmp_path, "c4")
     assert "1 task quarantined" in reason(gap, "quarantined").sentence
-    assert reason(gap, "quarantined").numbers == {"tasks": ["publish/00007-x"]}
+    assert reason(gap, "quarantined").numbers == {"tasks": ["publish/x"]}
     assert reason(gap, "broken").numbers == {"files": ["x: ends early. Fetch it again."]}
 
 

@@ -72,7 +72,7 @@ def test_what_it_says(go: Go, tmp_path: Path, tiny_tokenizer: ModelFile) -> None
         texts = [record["text"] for record in read_jsonl(str(path))]
         assert (shard.documents, shard.text_bytes, shard.tokens) == (len(texts), *[len("".join(texts))] * 2)
         assert shard.tokenizer == tiny_tokenizer.sha256
-    assert [shard.path for shard in made.shards] == ["toy/00000-a.jsonl.zst", "toy/00001-b.jsonl.zst"]
+    assert [shard.path for shard in made.shards] == ["toy/a.jsonl.zst", "toy/b.jsonl.zst"]
 
 
 def test_the_same_bytes_wherever_the_root_lies_and_however_it_was_run(go: Go, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_changed_threshold_is_named_before_what_follows_from_it(go: Go) -> Non
     assert [each.what for each in found[1:]] == [
         "toy: publish: documents kept",
         "toy: publish: dropped by min_words",
-        "toy/00000-a.jsonl.zst",
+        "toy/a.jsonl.zst",
     ]
     assert (found[1].mine, found[1].theirs) == ("4", "3")
     assert found[3].mine.startswith("3 documents, 22 tokens, sha256:")
@@ -122,17 +122,19 @@ def test_a_changed_threshold_is_named_before_what_follows_from_it(go: Go) -> Non
 def test_another_raw_text_shows_in_the_shard_alone(go: Go) -> None:
     changed = {**TEXTS, "b.jsonl": ["three four", "five SIX"]}
     found = compare(go("mine"), go("theirs", changed))
-    assert [each.what for each in found] == ["toy/00001-b.jsonl.zst"]
+    assert [each.what for each in found] == ["toy/b.jsonl.zst"]
     assert "look at the raw files" in render(found, 2)
 
 
 def test_a_missing_shard_and_the_same_bytes_under_another_name(go: Go) -> None:
-    found = compare(go("mine"), go("theirs", {"0.jsonl": ["zero zero"], **TEXTS}))
+    theirs = {"0.jsonl": ["zero zero"], "a0.jsonl": TEXTS["a.jsonl"], "b.jsonl": TEXTS["b.jsonl"]}
+    found = compare(go("mine"), go("theirs", theirs))
     what = {each.what: each for each in found}
     assert what["toy: raw files"].explains
     assert what["toy: clean: documents read"].mine == "6"
-    assert what["toy/00000-a.jsonl.zst"].theirs == "not there (the same bytes are toy/00001-a.jsonl.zst)"
-    assert what["toy/00000-0.jsonl.zst"].mine == "not there"
+    assert what["toy/a.jsonl.zst"].theirs == "not there (the same bytes are toy/a0.jsonl.zst)"
+    assert what["toy/0.jsonl.zst"].mine == "not there"
+    assert "toy/b.jsonl.zst" not in what
 
 
 @pytest.fixture
@@ -172,7 +174,7 @@ def test_version_and_models_come_before_sums_and_shards(made: Manifest) -> None:
         "model tokenizer.json",
         "toy: revision",
         "toy: tasks quarantined",
-        "toy/00000-a.jsonl.zst",
+        "toy/a.jsonl.zst",
     ]
     assert next(iter(compare(made, msgspec.structs.replace(made, slices=[], shards=[])))).what == "toy"
 

@@ -113,8 +113,8 @@ def test_what_jobs_published_is_compared_by_line(go: Go) -> None:
     # The toy's meta has the number of the record: only a line at the same place is the same line.
     assert counts(found["toy_job/toy"]) == (0, 0, 3, 3)
     assert found["toy_job/toy"].examples["only_a"] == [
-        "toy_job/toy/00000-x.jsonl.zst:1",
-        "toy_job/toy/00000-x.jsonl.zst:2",
+        "toy_job/toy/x.jsonl.zst:1",
+        "toy_job/toy/x.jsonl.zst:2",
     ]
     c = go("c", {"x.jsonl": ["short", "one two", "three FOUR"]}, job=True)
     [_, job] = diff(str(a), str(c), memory=MEMORY)
@@ -155,7 +155,7 @@ def test_little_memory_finds_the_same(go: Go, monkeypatch: pytest.MonkeyPatch) -
 def test_a_shard_that_does_not_match_its_ids(go: Go) -> None:
     a, b = go("a", {"x.jsonl": ["one", "two"]}), go("b", {"x.jsonl": ["one"]})
     other = go("other", {"x.jsonl": ["one"]})
-    shutil.copy(other / "toy" / "00000-x.jsonl.zst", a / "toy" / "00000-x.jsonl.zst")
+    shutil.copy(other / "toy" / "x.jsonl.zst", a / "toy" / "x.jsonl.zst")
     with pytest.raises(BrokenInput, match=r"does not match its ids\. Run rpj verify\."):
         diff(str(a), str(b), memory=MEMORY)
 

@@ -158,7 +158,7 @@ def test_toy_by_hand(toy_root: Path, tiny_tokenizer: ModelFile) -> None:
 
 
 def test_a_quarantined_task_shows_as_missing(toy_root: Path, tmp_path: Path) -> None:
-    (toy_root / "_run" / "toy" / "publish" / "00001-b.receipt.json").unlink()
+    (toy_root / "_run" / "toy" / "publish" / "b.receipt.json").unlink()
     [fall] = waterfalls(str(toy_root))
     [missing] = [row for row in fall.rows if row.kind == "missing"]
     assert (missing.stage, missing.documents, missing.bytes) == ("publish", 2, 15)

@@ -159,7 +159,7 @@ def test_every_record_is_accounted_for(result: tuple[Path, SliceRun], real: Path
     [fate] = explanation.explain(str(root), tail[0]["id"])
     assert (fate.stage, fate.drop) == ("mine", tail[0])
     shard = sorted(root.glob("common_crawl/*"))[1]
-    ids = root / "_run/common_crawl/publish" / f"00001-2022-05_0001.{shard.name.removesuffix('.jsonl.zst')}.ids.zst"
+    ids = root / "_run/common_crawl/publish" / f"2022-05_0001.{shard.name.removesuffix('.jsonl.zst')}.ids.zst"
     [fate] = explanation.explain(str(root), ids_in(ids)[2])
     assert (fate.kept, fate.line) == (f"common_crawl/{shard.name}", 3)
 
@@ -518,7 +518,7 @@ def test_files_hold_four_gibibytes_or_as_many_shards_as_asked_for() -> None:
     size = (1 << 30) // 34 * 100  # 1 GiB compressed
     made = [
         receipts.Receipt(
-            "s", "mine", str(rank), rank, "", notes={"dump": "d", "shard": rank, "parts": {"en_head": [1, size]}}
+            "s", "mine", str(rank), "", notes={"dump": "d", "shard": rank, "parts": {"en_head": [1, size]}}, rank=rank
         )
         for rank in range(9)
     ]

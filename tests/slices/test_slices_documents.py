@@ -164,9 +164,9 @@ def test_a_copy_is_reported_with_the_book_that_won(raw: Path, tmp_path: Path, ti
 
 def test_books_come_in_the_published_order(raw: Path, tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
     run("books", raw / "books", tmp_path, tiny_tokenizer)
-    order = [path.name.split("-", 1)[1] for path in sorted((tmp_path / "books").iterdir())]
+    order = [path.name for path in sorted((tmp_path / "books").iterdir())]
     assert order == [
-        f"{x}.jsonl.zst" for x in ("pg19-train", "pg19-test", "pg19-validation", "books3-train", "pg91001")
+        f"{x}.jsonl.zst" for x in ("1-pg19-train", "2-pg19-test", "3-pg19-validation", "4-books3-train", "5-pg91001")
     ]
 
 

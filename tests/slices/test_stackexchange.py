@@ -289,7 +289,7 @@ def test_a_large_site_is_published_in_several_shards(run: Run, tmp_path: Path, m
     monkeypatch.setattr(stackexchange, "STRETCHES_A_SHARD", 20)
     monkeypatch.setattr(stackexchange, "RANGE_BYTES", 2500)
     result = run("split", memory=5000)
-    assert sorted(files(tmp_path / "split")) == [f"00000-a.x-{n:04d}.jsonl.zst" for n in range(4)]
+    assert sorted(files(tmp_path / "split")) == [f"a.x-{n:04d}.jsonl.zst" for n in range(4)]
     assert len(result.receipts["threads"]) > 10
     assert published(tmp_path / "split") == published(tmp_path / "reference")
 

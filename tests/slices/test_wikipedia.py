@@ -151,8 +151,8 @@ def test_pieces_are_the_whole(run: Run, raw: Path, tmp_path: Path, index: bool) 
         assert sum(receipt.raw_bytes for receipt in result.all_receipts()) == sum(
             path.stat().st_size for path in folder.glob("*.xml.bz2")
         )
-    [fate] = explanation.explain(str(tmp_path / "pieces"), _first_id(tmp_path / "pieces", "1-enwiki", "-00002"))
-    assert (fate.line, fate.kept) == (1, f"wikipedia/00001-{ENGLISH}-00002.jsonl.zst")
+    [fate] = explanation.explain(str(tmp_path / "pieces"), _first_id(tmp_path / "pieces", "enwiki", "-00002"))
+    assert (fate.line, fate.kept) == (1, f"wikipedia/{ENGLISH}-00002.jsonl.zst")
 
 
 def _first_id(root: Path, *parts: str) -> str:
