@@ -24,6 +24,7 @@ from redpajama_data.engine.stages import RunSettings, Slice, Stage
 from redpajama_data.io.lines import TooLong, iter_lines
 from redpajama_data.io.shards import MAX_NESTING, nested_too_deep
 from redpajama_data.models.tokens import resolve_tokenizer
+from redpajama_data.pipeline.copies import copies_stage
 from redpajama_data.pipeline.stages import clean_stage, dedup_stage, publish_stored_stage
 from redpajama_data.pipeline.work import Batched, Steps, count_tokens
 from slices.repairs import SETTING, chosen_from
@@ -123,7 +124,8 @@ def stages(settings: GithubSettings, run: RunSettings) -> list[Stage]:
     return [
         clean_stage("clean", reader=reader, steps=select, key=told_apart_by, run=run),
         dedup_stage("dedup", reads="clean"),
-        publish_stored_stage("publish", reads="clean", verdicts="dedup", steps=quality, run=run),
+        copies_stage("copies", reads="clean", verdicts="dedup"),
+        publish_stored_stage("publish", reads="clean", verdicts="dedup", copies="copies", steps=quality, run=run),
     ]
 
 

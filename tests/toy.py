@@ -16,6 +16,7 @@ from redpajama_data.engine.stages import RunSettings, Slice, Stage
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.errors import BrokenInput, StorageError
 from redpajama_data.io.lines import iter_lines
+from redpajama_data.pipeline.copies import copies_stage
 from redpajama_data.pipeline.stages import clean_stage, dedup_stage, publish_stored_stage
 
 
@@ -70,10 +71,12 @@ def stages(settings: ToySettings, run: RunSettings) -> list[Stage]:
     return [
         clean_stage("clean", reader=read_toy, steps=[no_bang], key=text_key, run=run),
         dedup_stage("dedup", reads="clean"),
+        copies_stage("copies", reads="clean", verdicts="dedup"),
         publish_stored_stage(
             "publish",
             reads="clean",
             verdicts="dedup",
+            copies="copies",
             steps=[partial(min_words, limit=settings.min_words)],
             run=run,
         ),

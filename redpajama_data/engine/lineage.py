@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from redpajama_data.dedup.copies import Copies
 from redpajama_data.models.model_file import ModelFile
 
 
@@ -26,6 +27,8 @@ def describe(value: Any) -> Any:
         return {"bytes": value.hex()}
     if isinstance(value, ModelFile):
         return {"model": value.sha256}
+    if isinstance(value, Copies):  # what is said there, wherever it stands
+        return {"copies": value.sha256}
     if isinstance(value, functools.partial):
         return {
             "call": describe(value.func),

@@ -106,6 +106,10 @@ class TaskContext:
         """The full path of a file of this root, from the relative one in a receipt."""
         return storage.join(self.place.root, path)
 
+    def relative(self, ending: str) -> str:
+        """The path, from the root, of the file of this task with that ending."""
+        return root_paths.task_path("", self.task.slice, self.task.stage, self.task.name, ending)
+
     def source(self, path: str) -> str:
         """The full path of an input of this task."""
         return root_paths.locate(self.place.root, path)
@@ -164,7 +168,7 @@ class TaskContext:
 
         :meth:`records` then tells the receipt how many records it holds.
         """
-        relative = root_paths.task_path("", self.task.slice, self.task.stage, self.task.name, ending)
+        relative = self.relative(ending)
         self._begin()
         with storage.whole_file(self.upstream(relative)) as file:
             yield file

@@ -12,6 +12,7 @@ from redpajama_data.engine.receipts import Output, Receipt
 from redpajama_data.engine.stages import Planned, RunSettings, Stage, StageInput, Work, outputs, per_file
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.io.storage import RawFile
+from redpajama_data.pipeline.copies import copies_of
 from redpajama_data.pipeline.work import Steps, TextOf, clean_work, publish_stored_work, publish_work, text_of
 
 
@@ -88,11 +89,12 @@ def per_range(name: str, work: partial[None], files: Sequence[Output], beside: S
     ]
 
 
-def publish_stored_stage(name: str, *, reads: str, verdicts: str, steps: Steps, run: RunSettings) -> Stage:
-    """One task an intermediate shard: :func:`publish_stored_work`."""
+def publish_stored_stage(name: str, *, reads: str, verdicts: str, copies: str, steps: Steps, run: RunSettings) -> Stage:
+    """One task an intermediate shard: :func:`publish_stored_work`. ``copies`` is the stage that says what of each shard
+    is a copy, by the verdicts of the stage ``verdicts``."""
 
     def plan_tasks(given: StageInput) -> list[Planned]:
-        decided: list[Output] = outputs(given.receipts[verdicts], "verdicts")
+        found = copies_of(given, copies)
         return [
             Planned(
                 receipt.task,
@@ -101,13 +103,11 @@ def publish_stored_stage(name: str, *, reads: str, verdicts: str, steps: Steps, 
                     shard=receipt.outputs["shard"].path,
                     steps=steps,
                     tokenizer=run.tokenizer,
-                    rank=receipt.rank,
-                    inputs=given.inputs_file.path,
-                    verdicts=[out.path for out in decided],
+                    copies=found.get(receipt.task),
                 ),
-                [receipt.outputs["shard"], given.inputs_file, *decided],
+                [receipt.outputs["shard"]],
             )
             for receipt in given.receipts[reads]
         ]
 
-    return Stage(name, plan_tasks, (reads, verdicts), whole=(verdicts,))
+    return Stage(name, plan_tasks, (reads, copies), whole=(verdicts, copies))

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from functools import partial
 
 from redpajama_data.dedup import equal_keys
+from redpajama_data.dedup.copies import Copies
 from redpajama_data.document import BatchStep, Document, Drop, Reader, Rejected, Step
 from redpajama_data.engine.drop_sample import Text, utf8_length
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.engine.tombstones import Forgotten, drop_of
 from redpajama_data.errors import BrokenInput, RpjError
 from redpajama_data.io.first_bytes import not_that
-from redpajama_data.io.shards import published_line, read_names, read_stored, stored_line
+from redpajama_data.io.shards import published_line, read_stored, stored_line
 from redpajama_data.io.storage import stat
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.models.tokens import tokenizer_for
 from redpajama_data.pipeline.bad_records import check_shares, defect, isolated
+from redpajama_data.pipeline.copies import read_copies
 
 BATCH_DOCUMENTS = 256  # documents a step sees at a time: enough for the models' batch calls
 BATCH_CHARACTERS = 4 << 20  # ... or this much text, so that long documents do not add up
@@ -255,29 +257,21 @@ def publish_stored_work(
     shard: str,
     steps: Steps,
     tokenizer: ModelFile,
-    rank: int = 0,
-    inputs: str = "",
-    verdicts: Sequence[str] = (),
+    copies: Copies | None = None,
 ) -> None:
-    """Read an intermediate shard, drop what the verdicts name, run steps, publish what stays.
-
-    ``rank`` is the shard's own, ``inputs`` the list of raw files by rank, to say which copy was kept.
-    """
-    documents = apply_verdicts(context, shard, rank=rank, inputs=inputs, verdicts=verdicts)
+    """Read an intermediate shard, drop what ``copies`` name, run steps, publish what stays."""
+    documents = without_copies(context, shard, copies)
     publish(context, through(context, documents, steps), tokenizer)
 
 
-def apply_verdicts(context: TaskContext, shard: str, *, rank: int, inputs: str, verdicts: Sequence[str]) -> Numbered:
-    """The stored documents that no verdict drops; the others go to the ledger as ``duplicate`` with the copy that
-    stayed."""
-    found = equal_keys.read_verdicts([context.upstream(v) for v in verdicts], rank, memory=context.memory)
-    verdict = next(found, None)
-    names: list[str] = []  # read only when there is a duplicate to name
+def without_copies(context: TaskContext, shard: str, copies: Copies | None) -> Numbered:
+    """The stored documents that are no copies; those go to the ledger as ``duplicate`` with the one that stayed."""
+    found = read_copies(context, copies)
+    copy = next(found, None)
     for n, doc in read_stored(context.upstream(shard)):
         context.count_read(doc.text)
-        if verdict is not None and verdict[0] == n:
-            names = names or read_names(context.upstream(inputs))
-            context.drop(doc.id, Drop("duplicate", f"{names[verdict[1]]}#{verdict[2]}"), text=doc.text)
-            verdict = next(found, None)
+        if copy is not None and copy[0] == n:
+            context.drop(doc.id, Drop("duplicate", f"{copy[1]}#{copy[2]}"), text=doc.text)
+            copy = next(found, None)
         else:
             yield n, doc

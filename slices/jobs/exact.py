@@ -2,6 +2,7 @@
 
     keys     one task a shard: a 128-bit key of each record (of each line), and the ledger of what is no record
     dedup    one task a range of keys: of equal keys the first one stays
+    copies   one task for some shards: what of each is a copy, and of which record
     keep     one task a shard: what stays is published, byte for byte
 
 First means: in the slice of highest priority, then in input order (shards sorted by path, records in their order).
@@ -14,7 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -27,13 +28,14 @@ from redpajama_data.corpus.columns import Batch, Columns, counted_batches
 from redpajama_data.corpus.keep import VerdictsByNumber, keep, keep_tasks, without
 from redpajama_data.corpus.listing import PATTERNS, per_shard, slice_of
 from redpajama_data.dedup import equal_keys
+from redpajama_data.dedup.copies import Copies
 from redpajama_data.document import Drop
-from redpajama_data.engine.stages import Job, Planned, RunSettings, Stage, StageInput, Work, outputs
+from redpajama_data.engine.stages import Job, Planned, RunSettings, Stage, StageInput, Work
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.errors import UsageError
-from redpajama_data.io.shards import read_names
 from redpajama_data.io.storage import RawFile
 from redpajama_data.models.model_file import ModelFile
+from redpajama_data.pipeline.copies import copies_of, copies_stage, read_copies
 from redpajama_data.pipeline.stages import first_wins_tasks
 from slices import BESIDE, NAMES
 from slices.jobs.exact_lines import keep_lines_work, line_keys
@@ -146,51 +148,39 @@ def keep_work(
     *,
     path: str,
     name: str,
-    rank: int,
     rule: str,
-    inputs: str,
-    verdicts: Sequence[str],
+    part: Copies | None,
     records: int,
     tokenizer: ModelFile | None,
 ) -> None:
-    """Publish the records of a shard that no verdict names; of the others the ledger names the copy that stayed.
+    """Publish the records of a shard that are no copies; of the others the ledger names the one that stayed.
 
     ``records`` is how many the keys were made of. Raises :class:`BrokenInput` when there are not as many now.
     """
-    paths = [context.upstream(verdict) for verdict in verdicts]
-    copies = VerdictsByNumber(equal_keys.read_verdicts(paths, rank, memory=context.memory))
-    names = cache(lambda: read_names(context.upstream(inputs)))  # read only when there is a duplicate to name
+    copies = VerdictsByNumber(read_copies(context, part))
 
     def staying(batch: Batch) -> Columns:
         leaving = copies.on(batch)
         if not leaving:
             return batch.n, batch.lines, batch.texts
-        for n, kept_rank, kept_n in leaving:
+        for n, kept, kept_n in leaving:
             text = batch.texts[bisect_left(batch.n, n)]
-            context.drop(f"{path}#{n}", Drop(rule, f"{names()[kept_rank]}#{kept_n}"), text=text)
+            context.drop(f"{path}#{n}", Drop(rule, f"{kept}#{kept_n}"), text=text)
         return without(batch, {n for n, _, _ in leaving})
 
     keep(context, staying, path=path, name=name, records=records, tokenizer=tokenizer)
 
 
 def _plan_keep(given: StageInput, *, by: By, run: RunSettings) -> list[Planned]:
-    decided = outputs(given.receipts["dedup"], "verdicts")
-    work = partial(
-        keep_lines_work if by == "line" else partial(keep_work, rule=RULES[by]),
-        inputs=given.inputs_file.path,
-        verdicts=[out.path for out in decided],
-    )
+    copies = copies_of(given, "copies")
+    work = partial(keep_lines_work) if by == "line" else partial(keep_work, rule=RULES[by])
     return keep_tasks(
-        given,
-        reads="keys",
-        work=lambda receipt: partial(work, rank=receipt.rank),
-        tokenizer=run.counter,
-        beside=[given.inputs_file, *decided],
+        given, reads="keys", work=lambda receipt: partial(work, part=copies.get(receipt.task)), tokenizer=run.counter
     )
 
 
 def stages(settings: ExactSettings, run: RunSettings) -> list[Stage]:
-    """Keys, dedup, keep. Another ``priority`` does the last two again, not the first."""
+    """Keys, dedup, copies, keep. Another ``priority`` does all but the first again; of the last what it changes."""
 
     def keys(raw: RawFile, _: str) -> Work:
         return partial(keys_work, path=raw.path, by=settings.by, max_malformed=run.max_malformed)
@@ -198,7 +188,8 @@ def stages(settings: ExactSettings, run: RunSettings) -> list[Stage]:
     return [
         checked(per_shard("keys", keys), settings.priority),
         Stage("dedup", partial(_plan_dedup, priority=settings.priority), ("keys",)),
-        Stage("keep", partial(_plan_keep, by=settings.by, run=run), ("keys", "dedup"), whole=("dedup",)),
+        copies_stage("copies", reads="keys", verdicts="dedup"),
+        Stage("keep", partial(_plan_keep, by=settings.by, run=run), ("keys", "copies"), whole=("dedup", "copies")),
     ]
 
 

@@ -7,8 +7,7 @@ equal lines the first of the corpus stays, even where the others stand in the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator
 
 import msgspec
 import numpy as np
@@ -17,17 +16,17 @@ from xxhash import xxh3_128_digest as hash128
 
 from redpajama_data.corpus.columns import Batch, Columns
 from redpajama_data.corpus.keep import keep
-from redpajama_data.dedup import equal_keys
+from redpajama_data.dedup.copies import Copies, Copy
 from redpajama_data.document import Drop
 from redpajama_data.engine.tasks import TaskContext
-from redpajama_data.io.shards import read_names, to_json
+from redpajama_data.io.shards import to_json
 from redpajama_data.models.model_file import ModelFile
+from redpajama_data.pipeline.copies import read_copies
 
 LINE_BITS = 30  # of a key's number: the line in its text. A JSON line has at most 2^30 bytes, and a "\n" takes two
 _PIECE = 1 << 20  # characters of a text split into lines at a time: a list of lines takes many times their size
 _KEYS = 1 << 16  # keys gathered before they are handed on
 
-Verdict = tuple[int, int, int]  # number of a line's key; the survivor's rank and number
 _fields_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -69,9 +68,7 @@ def keep_lines_work(
     *,
     path: str,
     name: str,
-    rank: int,
-    inputs: str,
-    verdicts: Sequence[str],
+    part: Copies | None,
     records: int,
     tokenizer: ModelFile | None,
 ) -> None:
@@ -82,9 +79,7 @@ def keep_lines_work(
     UTF-8 bytes by which the texts became shorter, whole texts of dropped records included. ``records`` is how many the
     keys were made of. Raises :class:`BrokenInput` when there are not as many now.
     """
-    paths = [context.upstream(verdict) for verdict in verdicts]
-    repeated = LineVerdicts(equal_keys.read_verdicts(paths, rank, memory=context.memory))
-    names = cache(lambda: read_names(context.upstream(inputs)))  # read only when there is a document to name
+    repeated = LineVerdicts(read_copies(context, part))
 
     def staying(batch: Batch) -> Columns:
         numbers, lines, texts = [], [], []
@@ -95,7 +90,7 @@ def keep_lines_work(
             if first is not None and first[0] >> LINE_BITS == n:
                 left = without_lines(text, n << LINE_BITS, repeated)
                 if not left or left.isspace():
-                    seen = f"{names()[first[1]]}#{first[2] >> LINE_BITS}"
+                    seen = f"{first[1]}#{first[2] >> LINE_BITS}"
                     drop = Drop("duplicate_lines", repeated.removed - before)
                     context.drop(f"{path}#{n}", drop, text=text, detail={"first_seen": seen})
                     continue
@@ -113,7 +108,7 @@ def keep_lines_work(
 class LineVerdicts:
     """Verdicts on the lines of a shard, by rising number: ``next`` is the next one, ``removed`` counts those before."""
 
-    def __init__(self, verdicts: Iterator[Verdict]) -> None:
+    def __init__(self, verdicts: Iterator[Copy]) -> None:
         self._verdicts = verdicts
         self.next = next(verdicts, None)
         self.removed = 0

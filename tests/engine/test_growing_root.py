@@ -151,6 +151,14 @@ def test_a_file_that_comes_or_goes_costs_its_own_task(go: Go) -> None:
     assert done(go("root", others, "c4")) == {"c4": 0}
 
 
+def test_a_file_behind_the_others_leaves_what_is_published_of_them(go: Go) -> None:
+    """Keys are grouped again, and which records are copies; what is published of a shard only when that changes."""
+    files = raw_files("github")
+    assert done(go("root", files[:-1], "github", ("exact",))) == {"github": 2 * 5 + 2, "exact": 2 * 5 + 2}
+    assert done(go("root", files, "github", ("exact",))) == {"github": 4, "exact": 4}
+    assert done(go("root", files[:-1], "github", ("exact",))) == {"github": 2, "exact": 2}
+
+
 def test_of_two_files_of_one_name_each_has_that_of_its_folder(go: Go, tmp_path: Path) -> None:
     one, *_, other = raw_files("c4")
     go("root", [one], "c4")

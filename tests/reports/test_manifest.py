@@ -59,6 +59,7 @@ def test_what_it_says(go: Go, tmp_path: Path, tiny_tokenizer: ModelFile) -> None
     assert [(s.stage, s.read, s.kept, s.dropped) for s in part.stages] == [
         ("clean", 6, 6, {}),
         ("dedup", 0, 0, {}),
+        ("copies", 0, 0, {}),
         ("publish", 6, 3, {"duplicate": 2, "min_words": 1}),
     ]
     assert part.settings["min_words"] == 2
