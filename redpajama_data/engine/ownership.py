@@ -61,17 +61,17 @@ def holdings(root: str, slice_name: str) -> Holdings:
     held = Holdings(slice_name, listed(root, slice_name))
     if _named_file(slice_name) in held.files:
         held.before = read_names(storage.join(root, _named_file(slice_name)))
-    for path in held.files:
-        parts = path.split("/")
-        if len(parts) == 4 and parts[0] == RUN and path.endswith(receipts.RECEIPT) and not storage.is_unfinished(path):
-            key = (parts[2], parts[3].removesuffix(receipts.RECEIPT))
-            state = receipts.load_state(root, slice_name, *key)
-            if isinstance(state, Receipt):
-                held.receipts[key] = state
-            elif isinstance(state, Begun):
-                held.begun[key] = state.begun
-            else:
-                held.damaged.add(key)
+    paths = [path for path in held.files if path.startswith(f"{RUN}/") and path.endswith(receipts.RECEIPT)]
+    paths = [path for path in paths if path.count("/") == 3]
+    for path, state in zip(paths, receipts.states_at(root, paths), strict=True):
+        _, _, stage, name = path.split("/")
+        key = (stage, name.removesuffix(receipts.RECEIPT))
+        if isinstance(state, Receipt):
+            held.receipts[key] = state
+        elif isinstance(state, Begun):
+            held.begun[key] = state.begun
+        else:
+            held.damaged.add(key)
     return held
 
 

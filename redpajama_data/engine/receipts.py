@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -138,6 +138,11 @@ def load_state(root: str, slice_name: str, stage: str, task: str) -> Receipt | B
     return _state(storage.read_bytes(task_path(root, slice_name, stage, task, "receipt.json")))
 
 
+def states_at(root: str, paths: Sequence[str]) -> Iterator[Receipt | Begun | None]:
+    """What :func:`load_state` gives for receipts at these paths from the root, in order."""
+    return map(_state, storage.read_each([storage.join(root, path) for path in paths]))
+
+
 def _state(data: bytes | None) -> Receipt | Begun | None:
     with contextlib.suppress(*NOT_JSON):
         return msgspec.json.decode(data or b"", type=Receipt)
@@ -169,11 +174,11 @@ def quarantined(root: str, slice_name: str | None = None) -> Iterator[Quarantine
 
 def _load_ending(root: str, slice_name: str | None, ending: str) -> Iterator[tuple[str, bytes]]:
     base = storage.join(RUN, *([slice_name] if slice_name else []))
-    for name in storage.find(storage.join(root, base)):
-        if name.endswith(ending) and not storage.is_unfinished(name):
-            data = storage.read_bytes(storage.join(root, base, name))
-            if data is not None:
-                yield storage.join(base, name), data
+    found = storage.find(storage.join(root, base))
+    paths = [storage.join(base, name) for name in found if name.endswith(ending)]
+    for path, data in zip(paths, storage.read_each([storage.join(root, path) for path in paths]), strict=True):
+        if data is not None:
+            yield path, data
 
 
 def sum_drops(receipts: Iterable[Receipt]) -> dict[str, int]:

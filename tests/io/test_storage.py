@@ -252,3 +252,27 @@ def test_rows_are_read_in_bounded_pieces(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 48 << 20  # the result is 32 MiB, the numbers are 4
+
+
+@pytest.mark.parametrize("depth", [None, 1, 2, 3])
+def test_find_gives_every_file_to_a_depth(tmp_path: Path, depth: int | None) -> None:
+    every = ["x", "a/x", "a/b/x", "a/b/c/x", "ab/x"]
+    for name in every:
+        (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "root" / name).write_text(name)
+    wanted = sorted(name for name in every if depth is None or name.count("/") < depth)
+    for folder in (f"{tmp_path}/root", f"{tmp_path}/root/", f"file://{tmp_path}/root"):
+        assert storage.find(folder, depth) == wanted
+        assert storage.sizes(folder) == {name: len(name) for name in every}
+    assert storage.find(f"{tmp_path}/none") == []
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_many_small_files_are_read_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: bool) -> None:
+    monkeypatch.setattr(storage, "_HELD", 7)
+    folder = f"memory://{tmp_path.name}-{remote}" if remote else str(tmp_path)
+    paths = [f"{folder}/{n}" for n in range(40)]
+    for n in range(0, 40, 3):
+        storage.write_bytes(paths[n], b"%d" % n)
+    assert list(storage.read_each(paths)) == [None if n % 3 else b"%d" % n for n in range(40)]
+    assert list(storage.read_each([])) == []
