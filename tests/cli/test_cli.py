@@ -114,13 +114,13 @@ def test_run_says_what_it_did_and_does_nothing_twice(tmp_path: Path, raw: Path, 
     first = rpj(*command)
     assert first.code == 0
     assert "github: 10 records read, 7 documents published" in first.out
-    assert "5 tasks done, 0 were done before" in first.out
+    assert "6 tasks done, 0 were done before" in first.out
     for stage, rule in (("clean", "malformed"), ("publish", "duplicate"), ("publish", "extension_in")):
         assert re.search(rf"^ +{stage} +{rule} +-1 ", first.out, re.MULTILINE), first.out
     before = tree(tmp_path / "root")
     second = rpj(*command)
     assert second.code == 0
-    assert "0 tasks done, 5 were done before" in second.out
+    assert "0 tasks done, 6 were done before" in second.out
     assert tree(tmp_path / "root") == before
 
 
@@ -156,7 +156,7 @@ def test_run_json(tmp_path: Path, raw: Path, options: list[str]) -> None:
     shown = rpj(*options, "--input", raw, "--root", tmp_path / "root", "--json", "--quiet")
     [part] = shown.json()["slices"]
     assert (shown.code, shown.err, shown.json()["exit_code"]) == (0, "", 0)
-    assert (part["slice"], part["documents"], part["tasks_done"], part["tasks_skipped"]) == ("github", 7, 5, 0)
+    assert (part["slice"], part["documents"], part["tasks_done"], part["tasks_skipped"]) == ("github", 7, 6, 0)
     assert part["dropped"] == {"duplicate": 1, "extension_in": 1, "malformed": 1}
     [fall] = shown.json()["waterfalls"]
     assert (fall["slice"], fall["rows"][0]["documents"], fall["rows"][-1]["documents"]) == ("github", 10, 7)
@@ -176,7 +176,12 @@ def test_status(root: Path) -> None:
     assert "github: complete, 2 raw files, 2 shards, 7 documents" in shown.out
     [part] = rpj("status", root, "--json").json()
     assert (part["slice"], part["inputs"], part["documents"]) == ("github", 2, 7)
-    assert {stage["stage"]: stage["tasks"] for stage in part["stages"]} == {"clean": 2, "dedup": 1, "publish": 2}
+    assert {stage["stage"]: stage["tasks"] for stage in part["stages"]} == {
+        "clean": 2,
+        "dedup": 1,
+        "copies": 1,
+        "publish": 2,
+    }
 
 
 def test_verify(root: Path) -> None:
