@@ -19,9 +19,10 @@ from functools import partial
 from pydantic import Field
 
 from redpajama_data.config import SliceSettings
-from redpajama_data.corpus.listing import PATTERNS, shard_task_name, slice_of
+from redpajama_data.corpus.listing import PATTERNS, shard_task_names, slice_of
 from redpajama_data.engine.receipts import Output, Receipt
-from redpajama_data.engine.stages import Job, Planned, RunSettings, Stage, StageInput, task_name
+from redpajama_data.engine.stages import Job, Planned, RunSettings, Stage, StageInput
+from redpajama_data.engine.task_names import numbered_name
 from redpajama_data.errors import UsageError
 from redpajama_data.explorer.points import JOB as NAME
 from redpajama_data.explorer.work import Part, fit_work, hash_work, map_work, takes, terms_work, vectors_work
@@ -45,11 +46,11 @@ def _plan_hash(given: StageInput, *, settings: EmbedSettings) -> list[Planned]:
             raise UsageError(f"no documents of {name!r} there. There are {', '.join(there)}.")
     return [
         Planned(
-            shard_task_name(rank, len(given.inputs), raw.path),
+            task,
             partial(hash_work, path=raw.path, seed=settings.seed),
             [raw],
         )
-        for rank, raw in enumerate(given.inputs)
+        for task, raw in zip(shard_task_names([raw.path for raw in given.inputs]), given.inputs, strict=True)
         if not settings.slices or slice_of(raw.path) in settings.slices
     ]
 
@@ -74,7 +75,7 @@ def _plan_cut(given: StageInput, *, settings: EmbedSettings) -> list[Planned]:
     for rank, (name, take) in enumerate(sorted(wanted.items())):
         hashes = [receipt.outputs["hashes"] for receipt in own[name]]
         work = partial(cut_work, hashes=[out.path for out in hashes], take=take)
-        planned.append(Planned(task_name(rank, len(wanted), name), work, hashes))
+        planned.append(Planned(numbered_name(rank, len(wanted), name), work, hashes))
     return planned
 
 

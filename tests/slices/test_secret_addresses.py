@@ -123,7 +123,7 @@ def test_a_new_signature_or_password_redoes_nothing_and_finds_its_records(
     assert [part.done_now for part in again.slices] == [0]
     assert everything_in(root) == before
     [fate] = redpajama_data.explain(str(root), f"{signed(host, 1, date=3)}#0")
-    assert fate.kept == "c4/00001-c4-train.00001.jsonl.zst"
+    assert fate.kept == "c4/c4-train.00001.jsonl.zst"
 
 
 def test_a_folder_and_a_glob_are_read_with_the_password_that_was_given(
@@ -142,7 +142,7 @@ def test_a_query_that_chooses_an_object_stays_and_is_no_part_of_file_names(
 ) -> None:
     run(tmp_path / "root", tiny_tokenizer, f"{signed(host, 0)}&versionId=3/a.txt")
     assert (tmp_path / "root/_run/c4/inputs.txt").read_text().endswith(".json.gz?versionId=3/a.txt\n")
-    assert [path.name for path in (tmp_path / "root/c4").iterdir()] == ["00000-c4-train.00000.jsonl.zst"]
+    assert [path.name for path in (tmp_path / "root/c4").iterdir()] == ["c4-train.00000.jsonl.zst"]
     with open_decompressed(f"{signed(host, 2)}&versionId=3/a.txt") as stream:  # by the ending of the path
         assert json.loads(stream.read())["text"] == "text 2"
 
