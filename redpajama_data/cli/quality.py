@@ -68,7 +68,7 @@ def filter_command(
     \b
     rpj quality filter out/quality_score --root out --min 0.25
     rpj quality filter out/quality_score --root out --min 0.4 --dry-run
-    rpj quality filter out --root out --min 0.5 --field wiki_prob
+    rpj quality filter out/common_crawl --root out --min 0.5 --field wiki_prob
     """
     settings = {"min": limit, "field": field, "input": inputs}
     job = load("quality_filter")
