@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet
 import pytest
-from chromium_page import CHROMIUM, Page, look
+from browser import Page, look, needs_chromium
 from click.testing import CliRunner
 from maps import HOSTILE, a_root, documents, map_of
 
@@ -211,9 +211,6 @@ def test_a_smaller_map_takes_the_texts_of_a_larger_one_away(root: Path, tmp_path
 # ------------------------------------------------------------------------------------------------ seen
 
 
-needs_chromium = pytest.mark.skipif(
-    not CHROMIUM, reason="NO CHROMIUM: nobody has seen the map. apt-get install chromium"
-)
 PAINTED = """(() => {
     const {width, height} = document.getElementById("map");
     const data = document.getElementById("map").getContext("2d").getImageData(0, 0, width, height).data;
@@ -233,7 +230,7 @@ def test_the_map_is_seen_and_answers(root: Path, tmp_path: Path) -> None:
     made = export(str(root), str(tmp_path / "to"))
 
     async def steps(page: Page) -> None:
-        assert await page.run("document.body.dataset.state") == "ready"
+        await page.until("document.body.dataset.state === 'ready'")
         await page.until(f"{PAINTED}[0] > 500")
         painted, colours = await page.run(PAINTED)
         assert painted > 500
@@ -264,8 +261,8 @@ def test_the_map_is_seen_and_answers(root: Path, tmp_path: Path) -> None:
                 await page.mouse("mouseMoved", *corner)
             await page.mouse("mouseReleased", *corners[-1])
             await page.until(f"count.textContent.startsWith('{shown} of 60')")
-        assert page.complaints == []
-        assert page.requests == [Path(made.page).as_uri()]
+        assert page.said == []
+        assert page.asked == [Path(made.page).as_uri()]
 
     look(Path(made.page).as_uri(), steps)
 
@@ -273,11 +270,12 @@ def test_the_map_is_seen_and_answers(root: Path, tmp_path: Path) -> None:
 @needs_chromium
 def test_a_served_page_asks_this_server_alone(server: Server) -> None:
     async def steps(page: Page) -> None:
+        await page.until("document.body.dataset.state === 'ready'")
         await page.run("(search.value = 'number 17', search.dispatchEvent(new Event('input')))")
         await page.until("count.textContent.startsWith('1 of 60')")
         await page.run("list.querySelector('button').click()")
         await page.until("document.getElementById('text').textContent.includes('number 17')")
-        assert page.complaints == []
-        assert all(url.startswith((server.url, "data:")) for url in page.requests)
+        assert page.said == []
+        assert all(url.startswith((server.url, "data:")) for url in page.asked)
 
     look(server.url, steps)

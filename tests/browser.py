@@ -8,13 +8,15 @@ import contextlib
 import json
 import re
 import shutil
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -29,9 +31,10 @@ _FLAGS = (
 )
 
 
-def chromium() -> str | None:
-    """The path of a Chromium, None when there is none."""
-    return next(filter(None, map(shutil.which, NAMES)), None)
+CHROMIUM = next(filter(None, map(shutil.which, _NAMES)), None)
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="NO CHROMIUM: the page was not looked at. apt-get install chromium"
+)
 
 
 class Page:
@@ -75,6 +78,15 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    async def until(self, script: str) -> None:
+        """Wait until an expression is true."""
+        look = f"const look = () => ({script}) ? done(true) : requestAnimationFrame(look); look()"
+        assert await self.run(f"new Promise(done => {{ {look} }})")
+
+    async def mouse(self, kind: str, x: float, y: float) -> None:
+        """Press, move or release the left button: ``mousePressed``, ``mouseMoved``, ``mouseReleased``."""
+        await self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
     async def press(self, key: str) -> None:
         """A key, down and up."""
         text = {"text": "\r"} if key == "Enter" else {}
@@ -105,11 +117,26 @@ class Page:
         return message
 
 
+def look(address: str, see: Callable[[Page], Awaitable[Any]], *, width: int = 1200, height: int = 900) -> Page:
+    """Open an address in a window of that size and do something with it; the page, closed, with what it said and
+    asked for."""
+
+    async def all_of_it() -> Page:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            async with _opened(folder) as page:
+                await page.open(address, width=width, height=height)
+                await see(page)
+                return page
+
+    return asyncio.run(all_of_it())
+
+
 @contextlib.asynccontextmanager
-async def opened(program: str, folder: Path) -> AsyncIterator[Page]:
+async def _opened(folder: str) -> AsyncIterator[Page]:
     """A browser with an empty page; ``folder`` is an empty one for its profile."""
+    assert CHROMIUM
     process = await asyncio.create_subprocess_exec(
-        program,
+        CHROMIUM,
         *_FLAGS,
         f"--user-data-dir={folder}",
         "about:blank",
