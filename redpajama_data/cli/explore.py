@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -76,7 +77,7 @@ def explore(
         if made.beside and not serve:
             click.echo(f"Texts lie beside it. To read them: rpj explore {root} --export {to} --serve")
     if serve:
-        server = Server(to, port)
-        click.echo(f"{server.url}  (this machine only; Ctrl-C ends it)", err=json_out)
-        server.serve_forever()
+        with Server(to, port) as server, suppress(KeyboardInterrupt):
+            click.echo(f"{server.url}  (this machine only; Ctrl-C ends it)", err=json_out)
+            server.serve_forever()
     sys.exit(report.exit_code())
