@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,15 +37,17 @@ def takes_executor(words: list[str]) -> bool:
     return words[1] in COMMANDS
 
 
-def rpj(line: str) -> str:
-    """Run a line of shell in this process; what it printed. A comment ``# exits N`` says which status is right."""
+def rpj(line: str, right: Collection[int] = (0, 3)) -> str:
+    """Run a line of shell in this process; what it printed. ``right`` are its statuses (3: the sample has damaged files
+    on purpose); a comment ``# exits N`` says another."""
     expected = re.search(r"# exits (\d+)", line)
     shown = ""
     for words in simple_commands(re.sub(r"\s#\s.*", "", line)):
         more = ["--executor", "serial"] if takes_executor(words) else []
         result = CliRunner(env={"RPJ_DEBUG": "1"}).invoke(cli, [*words[1:], *more])
-        right = {int(expected[1])} if expected else {0, 3}  # 3: the sample has damaged files on purpose
-        assert result.exit_code in right, f"{line}\n{result.output}\n{result.exception}"
+        assert result.exit_code in ({int(expected[1])} if expected else right), (
+            f"{line}\n{result.output}\n{result.exception}"
+        )
         shown += result.output
     return shown
 
