@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SAMPLE := build/sample
 
-.PHONY: sample tour loads readers test sanitize lint soak bench clean
+.PHONY: sample tour loads readers trainers test sanitize lint soak bench clean
 
 # A stamp an environment: installing again only when the project's metadata or its compiled part changed.
 .venv/.installed: pyproject.toml scripts/hatch_build.py $(wildcard filters/_*.c filters/_*.h)
@@ -77,6 +77,25 @@ $(READERS)/.installed: pyproject.toml
 
 readers: sample $(READERS)/.installed
 	$(READERS)/bin/python scripts/read_root.py build/sample-run
+
+# Tokens of what the sample gave, read by megatron-core and datatrove, in an environment of their own: 1.2 GB with a
+# torch for CPUs, 6 GB with PyPI's. CI leaves it out.
+TRAINERS := build/trainers
+$(TRAINERS)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(TRAINERS)
+	$(TRAINERS)/bin/python -m pip install --quiet --upgrade pip
+	$(TRAINERS)/bin/python -m pip install --quiet --group trainers
+	touch $@
+
+# Prefix a slice and mixture, each in both formats. A root holds one of them.
+TOKENS := build/sample-tokens
+trainers: sample $(TRAINERS)/.installed
+	rm -rf $(TOKENS)
+	for form in megatron uint; do \
+	  $(BIN)/rpj tokenize build/sample-run --format $$form --root $(TOKENS)/$$form --quiet && \
+	  $(BIN)/rpj tokenize build/sample-run --format $$form --mixture configs/mixture-llama.yaml --tokens 100000 \
+	    --held-out 0.05 --root $(TOKENS)/$$form-mixed --quiet || exit; done
+	$(TRAINERS)/bin/python scripts/read_tokens.py $(TOKENS)/* --tokenizer "$$($(BIN)/rpj models path gpt-neox-20b)"
 
 # A release of what the sample gave, loaded offline by datasets (newest, 4.0.0), DuckDB, polars, pandas, pyarrow, mlcroissant.
 loads: tour
