@@ -96,6 +96,7 @@ trainers: sample $(TRAINERS)/.installed
 	  $(BIN)/rpj tokenize build/sample-run --format $$form --mixture configs/mixture-llama.yaml --tokens 100000 \
 	    --held-out 0.05 --root $(TOKENS)/$$form-mixed --quiet || exit; done
 	$(TRAINERS)/bin/python scripts/read_tokens.py $(TOKENS)/* --tokenizer "$$($(BIN)/rpj models path gpt-neox-20b)"
+	$(BIN)/python scripts/neox_data.py $(TOKENS)/megatron-mixed
 
 # A release of what the sample gave, loaded offline by datasets (newest, 4.0.0), DuckDB, polars, pandas, pyarrow, mlcroissant.
 loads: tour

@@ -1,4 +1,4 @@
-"""What surrounds the trainers' own readers (``make trainers``), which are not installed here."""
+"""What surrounds the trainers' own readers (``make trainers``), which are not installed here; their configurations."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from redpajama_data.cli.main import cli
@@ -88,6 +89,45 @@ def test_a_difference_is_named(
 ) -> None:
     said = script(monkeypatch, "read_tokens").difference([np.array(ids) for ids in found], iter(expected))
     assert said is None if wrong is None else wrong in said
+
+
+def test_the_data_of_gpt_neox_are_the_prefixes_of_the_root(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file in configs/train names those of such a root; each path is one that can be read."""
+    neox_data = script(monkeypatch, "neox_data")
+    found = neox_data.data_of(root)
+    example = yaml.safe_load((TOP / "configs/train/data.yml").read_text())
+    assert list(found) == list(example)
+    for key, value in found.items():
+        if key.endswith("_paths"):
+            assert [path.replace("out/", "mixed/") for path in value] == example[key]
+            assert all(Path(f"{path}{ending}").is_file() for path in value for ending in (".bin", ".idx"))
+    report = json.loads((root / "tokenize/tokens.json").read_text())
+    assert found["train_data_weights"] == [p["tokens"] for p in report["prefixes"] if not p["held_out"]]
+    for change, said in (({"format": "uint"}, "--format megatron"), ({"prefixes": []}, "--held-out")):
+        (root / "tokenize/tokens.json").write_text(json.dumps(report | change))
+        with pytest.raises(SystemExit, match=said):
+            neox_data.data_of(root)
+
+
+@pytest.mark.parametrize(
+    ("name", "nodes", "parameters", "tokens"), [("3b", 256, 2.8e9, 800e9), ("7b", 512, 6.9e9, 1.001e12)]
+)
+def test_the_configurations_are_of_published_models(name: str, nodes: int, parameters: float, tokens: float) -> None:
+    """Size, tokens, GPUs and batch as on the model cards; the data are in a file of their own."""
+    config = yaml.safe_load((TOP / f"configs/train/incite-{name}.yml").read_text())
+    padding = config["make_vocab_size_divisible_by"] * config["model_parallel_size"]
+    vocabulary = -(-50_277 // padding) * padding
+    assert vocabulary == 50_432
+    width = config["hidden_size"]
+    assert 2 * vocabulary * width + 12 * config["num_layers"] * width**2 == pytest.approx(parameters, rel=0.02)
+    copies, rest = divmod(nodes * 6, config["pipe_parallel_size"] * config["model_parallel_size"])
+    assert rest == 0
+    sequences = copies * config["train_micro_batch_size_per_gpu"] * config["gradient_accumulation_steps"]
+    step = sequences * config["seq_length"]
+    assert step == 1 << 22
+    assert config["train_iters"] == config["lr_decay_iters"] == -(-int(tokens) // step)
+    data = yaml.safe_load((TOP / "configs/train/data.yml").read_text())
+    assert not {*config} & {*data}  # GPT-NeoX refuses a key that two files have
 
 
 def test_the_group_has_what_the_script_imports() -> None:
