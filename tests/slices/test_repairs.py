@@ -531,7 +531,7 @@ def github(root: Path, raw: Path, tokenizer: str, repairs: str) -> tuple[dict[st
     report = run_parts([(part, slice_settings(part.settings, "github", config, given, None))], config, quiet=True)
     assert report.exit_code() == 0
     after = {path: path.stat().st_mtime_ns for path in root.glob("_run/github/*/*.receipt.json")}
-    done: dict[str, int] = {"clean": 0, "dedup": 0, "publish": 0}
+    done: dict[str, int] = {"clean": 0, "dedup": 0, "copies": 0, "publish": 0}
     for path in after:
         done[path.parent.name] += after[path] != before.get(path)
     return done, [line["text"] for line in read_jsonl(str(next(root.glob("github/*.jsonl.zst"))))]
@@ -545,9 +545,9 @@ def test_choosing_a_repair_redoes_what_it_touches(tmp_path: Path, tiny_tokenizer
         file.write(json.dumps(record) + "\n")
     run_with = partial(github, tmp_path / "out", tmp_path / "raw", tiny_tokenizer.path)
     published = "import sums\nsums.add_all_of_them()\n"
-    assert run_with("none") == ({"clean": 1, "dedup": 1, "publish": 1}, [published])
+    assert run_with("none") == ({"clean": 1, "dedup": 1, "copies": 1, "publish": 1}, [published])
     assert run_with("cut_licence_header") == (
-        {"clean": 0, "dedup": 0, "publish": 1},
+        {"clean": 0, "dedup": 0, "copies": 0, "publish": 1},
         [f"#!/usr/bin/env python\n{published}"],
     )
-    assert run_with("none") == ({"clean": 0, "dedup": 0, "publish": 1}, [published])
+    assert run_with("none") == ({"clean": 0, "dedup": 0, "copies": 0, "publish": 1}, [published])
