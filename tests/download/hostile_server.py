@@ -72,15 +72,15 @@ class Behaviour:
     redirect: str = ""  # the query is a ticket that is good for one request
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
-    """A request as it came."""
+    """A request as it came, in the log before its client can have any of the answer."""
 
     time: float
     path: str
     headers: dict[str, str]
-    status: int
     at_once: int  # requests under way, with this one
+    status: int = 0  # of the answer; 0 as long as there is none
 
 
 Answers = Callable[[int], Behaviour]  # by the number of the request for the file, from 0
@@ -124,17 +124,16 @@ class HostileServer:
         """One request."""
         path = request.path.lstrip("/")
         self._under_way += 1
-        time, at_once = self.clock.now(), self._under_way
-        status = 0
+        entry = Request(self.clock.now(), path, dict(request.headers), self._under_way)
+        self.log.append(entry)
         try:
             response = await self._answer(request, path)
-            status = response.status
+            entry.status = response.status
             return response
         except ConnectionResetError:  # the client went away
             return web.Response()
         finally:
             self._under_way -= 1
-            self.log.append(Request(time, path, dict(request.headers), status, at_once))
 
     async def _answer(self, request: web.Request, path: str) -> web.StreamResponse:
         if path not in self.files:

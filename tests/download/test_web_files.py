@@ -116,7 +116,7 @@ def test_a_place_is_asked_for_and_a_near_one_read_over() -> None:
                 assert file.read(10) == BODY[place : place + 10]
             file.seek(-5, 2)
             assert file.read() == BODY[-5:]
-    asked = [request.headers.get("Range") for request in server.log]  # complete when the server has ended
+    asked = [request.headers.get("Range") for request in server.log]
     assert asked == [None, "bytes=2500000-", "bytes=1000000-", "bytes=2999995-"]
 
 
