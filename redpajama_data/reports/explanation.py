@@ -78,7 +78,10 @@ def _search(root: str, among: list[Receipt], doc_id: str) -> list[Fate]:
                     if entry["id"] == doc_id
                 ]
             elif kind == "ids":
-                shard = receipt.outputs[f"published:{name}" if name else "published"].path
+                published = receipt.outputs.get(f"published:{name}" if name else "published")
+                if published is None:  # ids that a job keeps for itself, as tokenize does: of no published shard
+                    continue
+                shard = published.path
                 wanted = doc_id.encode()
                 lines = iter_lines(storage.join(root, out.path), max_bytes=1 << 20)
                 fates += [
