@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from redpajama_data.engine import ownership, receipts
@@ -59,12 +59,20 @@ def _waiting(stages: Sequence[Stage], result: SliceRun, before: Holdings) -> Ite
     for stage in stages:  # in their order: what waits for a stage waits for those that it waits for
         upstream = set().union(*(failed[name] for name in stage.reads))
         failed[stage.name] |= upstream
+        if not upstream:
+            continue
+        known = upstream.union(task for name, task in before.receipts if name in stage.reads)
         now = {receipt.task for receipt in result.receipts.get(stage.name, ())}
         for (name, task), receipt in before.receipts.items():
-            if name == stage.name and task not in now and any(_named_after(task, other) for other in upstream):
+            if name == stage.name and task not in now and _named_after(task, known) in upstream:
                 yield receipt
 
 
-def _named_after(task: str, other: str) -> bool:
-    """Whether a task goes on with another, by its name: the same, or the same and numbers of its own."""
-    return task.startswith(other) and re.fullmatch(r"(-\d+)*", task.removeprefix(other)) is not None
+def _named_after(task: str, known: Collection[str]) -> str | None:
+    """Which of the known tasks a task goes on with, by its name: the same, or the same and numbers of its own. Of
+    ``x`` and ``x-1`` it is the longer name: the raw files of both may be there."""
+    while task not in known:
+        task, numbered = re.subn(r"-\d+$", "", task)
+        if not numbered:
+            return None
+    return task
