@@ -20,16 +20,18 @@ from slices.jobs import load as load_job
 STAGES = {
     "common_crawl": ("lines", "line_groups", "mine", "url_digests", "new_urls", "kept_urls", "publish"),
     "c4": ("publish",),
-    "github": ("clean", "dedup", "publish"),
+    "github": ("clean", "dedup", "copies", "publish"),
     "books": ("hash", "near_duplicates", "publish"),
     "arxiv": ("publish",),
     "wikipedia": ("split", "publish"),
     "stackexchange": ("posts", "threads", "publish"),
-    "exact": ("keys", "dedup", "keep"),
+    "exact": ("keys", "dedup", "copies", "keep"),
     "fuzzy": ("signatures", "bands", "components", "keep"),
     "tokenize": ("encode", "write", "report"),
     "quality_score": ("score",),
     "quality_filter": ("scores", "keep"),
+    "decontaminate": ("index", "find", "decide", "keep"),
+    "embed": ("hash", "cut", "terms", "fit", "vectors", "map"),
 }
 CASES = [(name, stage) for name, stages in STAGES.items() for stage in stages]
 
@@ -56,6 +58,7 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sampled")
     sample.build(folder / "raw")
     sample.write_config(folder / "raw", jobs=True)
+    (folder / "tests.jsonl").write_text('{"text": "which of these words are in a row in some document of the data"}\n')
     return folder
 
 
@@ -64,7 +67,11 @@ def go(folder: Path, root: Path, names: Iterable[str], executor: SerialExecutor 
     path = str(folder / "raw" / "rpj.yaml")
     options = config.load_config(path, {"root": str(root), "executor": "serial"})
     parts = [load(name) if name in NAMES else load_job(name) for name in names]
-    chosen = [(part, config.slice_settings(part.settings, part.name, options, {}, path)) for part in parts]
+    given = {"decontaminate": {"against": (str(folder / "tests.jsonl"),)}}
+    chosen = [
+        (part, config.slice_settings(part.settings, part.name, options, given.get(part.name, {}), path))
+        for part in parts
+    ]
 
     @contextlib.contextmanager
     def opened(*_: object, **__: object) -> Iterator[SerialExecutor]:
