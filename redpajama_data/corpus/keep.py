@@ -33,7 +33,7 @@ def keep_tasks(
         bound = partial(
             work(receipt),
             path=raw.path,
-            name=published_name(receipt.task),
+            name=published_name(receipt.task, raw.path),
             records=receipt.kept,
             tokenizer=tokenizer,
         )

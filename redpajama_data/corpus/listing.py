@@ -7,7 +7,6 @@ is the name of its folder. Kept records pass byte for byte.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +22,7 @@ from redpajama_data.engine.ownership import NOTE
 from redpajama_data.engine.receipts import Output
 from redpajama_data.engine.slice_run import slices_of
 from redpajama_data.engine.stages import Planned, RunSettings, Stage, StageInput, Work
-from redpajama_data.engine.task_names import task_names
+from redpajama_data.engine.task_names import bounded, task_names
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.errors import UsageError
 from redpajama_data.io import storage
@@ -34,6 +33,7 @@ from redpajama_data.models.model_file import ModelFile
 from redpajama_data.pipeline.bad_records import isolated
 
 PATTERNS = ("*.jsonl", "*.jsonl.zst", "*.jsonl.gz", "*.json.gz")
+_LONGEST_SLICE = 40  # bytes of a folder's name in that of a task, which has a shard's name and endings as well
 _OF_SLICE = "~"  # between slice and shard in a task's name: no shard's name has it, so no two tasks can share one
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -152,17 +152,23 @@ def shard_task_names(paths: Sequence[str]) -> list[str]:
         slices.setdefault(slice_of(path), []).append(place)
     names = [""] * len(paths)
     for name, places in slices.items():
-        # Without the slice's own folder, which the others of the slice have as well.
-        shards = [re.sub(r"[^/]*/([^/]*)$", r"\1", paths[place]) for place in places]
-        for place, shard in zip(places, task_names(shards), strict=True):
-            names[place] = f"{name}{_OF_SLICE}{shard}"
+        shards = task_names(_without_slice(paths[place]) for place in places)
+        for place, shard in zip(places, shards, strict=True):
+            names[place] = f"{bounded(name, _LONGEST_SLICE, name)}{_OF_SLICE}{shard}"
     return names
 
 
-def published_name(task: str) -> str:
+def _without_slice(path: str) -> str:
+    """A path without the slice's own folder, which the others of the slice have as well. One that lies in no such
+    folder stays apart from those in a folder ``files``: no listed path begins with ``./``."""
+    *folders, name = path.split("/")
+    named = folders and folders[-1] == slice_of(path)
+    return "/".join([*folders[:-1], name]) if named else f"./{path}"
+
+
+def published_name(task: str, path: str) -> str:
     """Where a job publishes what it keeps of a shard, below ``ROOT/<job>/``: ``<slice>/<shard>``, by its task."""
-    name, _, shard = task.rpartition(_OF_SLICE)
-    return f"{name}/{shard}"
+    return f"{slice_of(path)}/{task.rpartition(_OF_SLICE)[2]}"
 
 
 def per_shard(name: str, work: Callable[[RawFile, str], Work]) -> Stage:
@@ -173,7 +179,8 @@ def per_shard(name: str, work: Callable[[RawFile, str], Work]) -> Stage:
 def _plan_shards(given: StageInput, *, work: Callable[[RawFile, str], Work]) -> list[Planned]:
     names = shard_task_names([raw.path for raw in given.inputs])
     return [
-        Planned(name, work(raw, published_name(name)), [raw]) for name, raw in zip(names, given.inputs, strict=True)
+        Planned(name, work(raw, published_name(name, raw.path)), [raw])
+        for name, raw in zip(names, given.inputs, strict=True)
     ]
 
 

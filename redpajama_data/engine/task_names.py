@@ -16,7 +16,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _ENDINGS = re.compile(r"\.(gz|zst|bz2|7z|xml|jsonl|json|tar|txt)(?=$|\.)")
 _SCHEME = re.compile(r"^[A-Za-z0-9+.-]+:/+")
 _MOST_FOLDERS = 3  # before a name; beyond them the hash of its path tells a file from others
-LONGEST = 80  # characters of a file's name in that of its task: 255 bytes hold folders, endings, temporary marks too
+LONGEST = 80  # characters of a file's name in that of its task
+LONGEST_WHOLE = 119  # with folders: 255 bytes hold the slice of a job, endings and temporary marks too
 
 
 def task_names(paths: Iterable[str]) -> list[str]:
@@ -60,13 +61,20 @@ def _stem(path: str) -> str:
 def _choice(path: str, level: int) -> str:
     """What a file can be called: its own name, then with so many folders before it, at last like no other file."""
     *folders, name = _SCHEME.sub("", without_query(path)).split("/")
-    stem = shortened(name).lstrip(".") or "file"
-    if len(stem) > LONGEST:
-        stem = f"{stem[:LONGEST]}-{_digest(name)}"
+    stem = bounded(shortened(name).lstrip(".") or "file", LONGEST, name)
     if level > _MOST_FOLDERS:
         return f"{stem}-{_digest(name if level == _MOST_FOLDERS + 1 else path)}"
-    before = [shortened(folder) for folder in folders[-level:] if folder] if level else []
-    return "_".join([*before, stem])
+    before = folders[-level:] if level else []
+    whole = "_".join([*(shortened(folder) for folder in before if folder), stem]).lstrip(".")
+    return (
+        whole if len(whole) <= LONGEST_WHOLE else f"{whole[: LONGEST_WHOLE - 13]}-{_digest('/'.join([*before, name]))}"
+    )
+
+
+def bounded(text: str, most: int, of: str) -> str:
+    """A text of at most so many bytes; a longer one is cut, and told from others by the hash of what it is of."""
+    data = text.encode()
+    return text if len(data) <= most else f"{data[:most].decode(errors='ignore')}-{_digest(of)}"
 
 
 def _digest(text: str) -> str:

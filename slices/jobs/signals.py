@@ -195,7 +195,7 @@ def _plan(given: StageInput, *, work: partial[None]) -> list[Planned]:
     planned = []
     tasks = shard_task_names(paths)
     for task, raw, shard in zip(tasks, given.inputs, shard_names(paths), strict=True):
-        bound = partial(work, path=raw.path, name=published_name(task), shard=shard)
+        bound = partial(work, path=raw.path, name=published_name(task, raw.path), shard=shard)
         planned.append(Planned(task, bound, [raw]))
     return planned
 

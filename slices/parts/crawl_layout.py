@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from filters.ccnet import shards_per_file
 from redpajama_data.engine.receipts import Receipt
+from redpajama_data.engine.task_names import shortened
 from redpajama_data.errors import UsageError
 from redpajama_data.io.first_bytes import LOOK, known
 from redpajama_data.io.storage import RawFile, is_remote, join, local, read_bytes, without_query
@@ -56,7 +57,8 @@ def crawl_shards(inputs: Sequence[RawFile], *, shards: int, report: bool = False
     The dump is the name of a file's folder, without ``CC-MAIN-``. A ``wet.paths.gz`` or ``wet.paths`` in the folder
     says which files the whole dump has: the bounds of the shards are those of the whole dump, and files that are not
     there are left out (named in a warning with ``report``). Without it the dump is the files given, sorted by path.
-    Raises :class:`UsageError` for a damaged listing, a file it does not name, and two folders of one dump.
+    Raises :class:`UsageError` for a damaged listing, a file it does not name, and two folders of one dump, or of two
+    whose names give the same names of shards.
     """
     folders: dict[str, list[RawFile]] = {}
     for raw in inputs:
@@ -65,9 +67,13 @@ def crawl_shards(inputs: Sequence[RawFile], *, shards: int, report: bool = False
     shards_of_dumps: list[Shard] = []
     for folder, files in folders.items():
         dump = os.path.basename(folder).removeprefix("CC-MAIN-")
-        if dump in dumps:
-            raise UsageError(f"{dumps[dump]} and {folder} are both the dump {dump}. Put its files into one folder.")
-        dumps[dump] = folder
+        name = shortened(dump).casefold()  # what published shards are called after
+        if name in dumps:
+            raise UsageError(
+                f"{dumps[name]} and {folder} are both the dump {shortened(dump)}. Put its files into one folder, or "
+                "rename one."
+            )
+        dumps[name] = folder
         shards_of_dumps += _shards_of(folder, dump, files, shards, report)
     return sorted(shards_of_dumps, key=lambda shard: (shard.dump, shard.number))
 

@@ -184,7 +184,24 @@ def test_slice_of(path: str, name: str) -> None:
 )
 def test_shard_task_names(paths: list[str], names: list[str]) -> None:
     assert shard_task_names(paths) == names
-    assert [published_name(name).rpartition("/")[0] for name in names] == [slice_of(path) for path in paths]
+    published = [published_name(*of) for of in zip(names, paths, strict=True)]
+    assert [name.rpartition("/")[0] for name in published] == [slice_of(path) for path in paths]
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["x.jsonl", "files/x.jsonl"],  # of the slice "files", one by its folder and one for want of it
+        ["../x.jsonl", "../../x.jsonl", "/x.jsonl", "/files/x.jsonl", "a/files/x.jsonl"],
+        [f"{'é' * 120}{letter}/x.jsonl" for letter in "ab"],
+        [f"{'s' * 250}/{'f' * 250}.jsonl", f"{'t' * 250}/{'s' * 250}/{'f' * 250}.jsonl"],
+    ],
+)
+def test_shards_of_any_place_have_names_of_their_own(paths: list[str]) -> None:
+    """Short enough for the longest ending and the mark of an unfinished file behind it."""
+    names = shard_task_names(paths)
+    assert len(set(names)) == len({published_name(*of) for of in zip(names, paths, strict=True)}) == len(paths)
+    assert all(len(name.encode()) <= 180 for name in names)
 
 
 def record(line: bytes) -> Record:

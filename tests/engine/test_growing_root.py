@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import random
 import shutil
@@ -59,12 +60,15 @@ def test_names_are_of_files_and_of_folders_where_they_must(paths: list[str], nam
         ["/a b/x", "/a_b/x", "/a?b/x"],
         [f"{'a' * 199}{letter}.gz" for letter in "abc"],
         [f"/{top}/1/2/3/4/5/6/x.gz" for top in "abc"],
+        [f"{top}{'d' * 250}/x.gz" for top in "abc"],
+        [f"/1/{top}/{'d' * 250}/{'e' * 250}/x.gz" for top in "abc"],
+        ["../x.gz", "x.gz", ".cache/x.gz", "cache/x.gz"],
     ],
 )
 def test_no_two_files_have_one_name(paths: list[str]) -> None:
     names = task_names(paths)
     assert len({name.casefold() for name in names}) == len(paths)
-    assert all(len(name) < 120 for name in names)
+    assert all(len(name) < 120 and not name.startswith(".") for name in names)
 
 
 def test_one_file_twice_is_refused() -> None:
@@ -165,3 +169,22 @@ def test_of_two_files_of_one_name_each_has_that_of_its_folder(go: Go, tmp_path: 
     assert [path.name for path in (tmp_path / "root" / "c4").iterdir()] == ["b.jsonl.zst"]
     assert done(go("root", [one, other], "c4")) == {"c4": 2}
     assert sorted(path.name for path in (tmp_path / "root" / "c4").iterdir()) == ["c4_b.jsonl.zst", "de_b.jsonl.zst"]
+
+
+def test_a_file_that_goes_leaves_nothing_while_another_is_broken(go: Go, tmp_path: Path) -> None:
+    """Also when its name is that of the broken one with a number, as pieces of a file have them."""
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    good = Path(raw_files("github")[0]).read_bytes()
+    for name in ("github_0", "github_0-0001", "github_1"):
+        (folder / f"{name}.gz").write_bytes(good)
+    go("root", [str(folder)], "github")
+    (folder / "github_0.gz").write_bytes(gzip.compress(b"no JSON\n" * 20))
+    (folder / "github_0-0001.gz").unlink()
+    go("root", [str(folder)], "github")
+    stages = {path.name.split(".")[0] for path in (tmp_path / "root/_run/github/publish").glob("*.receipt.json")}
+    assert stages == {"github_0", "github_1"}
+    (folder / "github_0.gz").write_bytes(good)
+    go("root", [str(folder)], "github")
+    go("fresh", [str(folder)], "github")
+    assert tree(tmp_path / "root") == tree(tmp_path / "fresh")

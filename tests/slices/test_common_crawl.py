@@ -397,9 +397,18 @@ def test_listings_that_cannot_be_used(tmp_path: Path, change: Callable[[Path], o
         crawl_shards(raw_files(tmp_path / "a.warc.wet.gz"), shards=1)
 
 
-def test_two_folders_of_one_dump_are_refused() -> None:
-    with pytest.raises(UsageError, match="both the dump 2023-06"):
-        crawl_shards(raw_files("/a/2023-06/a.warc.wet.gz", "/b/CC-MAIN-2023-06/b.warc.wet.gz"), shards=1)
+@pytest.mark.parametrize(
+    ("one", "other", "dump"),
+    [
+        ("/a/2023-06", "/b/CC-MAIN-2023-06", "2023-06"),
+        # Their published shards would have the same names, and one would be written over the other.
+        ("/a/week 6", "/a/week_6", "week_6"),
+        ("/a/Week", "/a/week", "week"),
+    ],
+)
+def test_two_folders_of_one_dump_are_refused(one: str, other: str, dump: str) -> None:
+    with pytest.raises(UsageError, match=f"both the dump {dump}"):
+        crawl_shards(raw_files(f"{one}/a.warc.wet.gz", f"{other}/b.warc.wet.gz"), shards=1)
 
 
 def test_a_run_with_a_listing(run: Run, two_files: Path) -> None:
