@@ -326,6 +326,18 @@ def test_a_shard_that_is_not_the_format_is_quarantined_and_the_run_goes_on(run: 
     assert tree(three_shards / "root") == tree(three_shards / "fresh")
 
 
+def test_the_shard_of_a_removed_file_goes_though_its_name_continues_that_of_a_broken_one(
+    run: Run, three_shards: Path
+) -> None:
+    number = raw(three_shards, "b-0001.jsonl", ["a file of its own"])
+    run()
+    number.unlink()
+    (three_shards / "raw" / "b.jsonl").write_text("not json\n" * 200)
+    assert [entry.task for entry in run(prune=True).quarantined] == ["b"]
+    assert not list((three_shards / "root").rglob("*b-0001*"))
+    assert "seven eight" in published(three_shards / "root")  # of the broken file: what was there before stays
+
+
 def test_a_worker_killed_once_costs_nothing(run: Run, three_shards: Path) -> None:
     marker = three_shards / "marker"
     raw(three_shards, "b.jsonl", [f"die once {marker}"])

@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 
 from redpajama_data.cli.main import cli
 from redpajama_data.corpus.token_files import megatron_index
+from redpajama_data.errors import UsageError
 from redpajama_data.io.shards import read_jsonl
+from redpajama_data.reports.explanation import explain
 from slices.jobs import tokenize as job
 from slices.jobs import tokenize_mixture, tokenize_write
 from slices.jobs.tokenize_mixture import DOCUMENT, Mixture, held_out, in_part, order_of, shares_of
@@ -194,6 +196,13 @@ def test_every_sequence_has_the_way_back(corpus: Path, tmp_path: Path) -> None:
     assert ids[0].endswith("c4/0000.jsonl#0")
     assert ids[-1].endswith("c4/0001.jsonl#48")
     assert len(ids) == len(texts_of(corpus, "c4"))
+
+
+def test_ids_of_a_prefix_are_of_no_published_shard(corpus: Path, tmp_path: Path) -> None:
+    """What the job keeps for the way back is nothing that explain could end at."""
+    tokenize(corpus, tmp_path / "out")
+    with pytest.raises(UsageError, match="has no such record"):
+        explain(str(tmp_path / "out"), f"{corpus}/c4/0000.jsonl#0")
 
 
 def test_a_large_slice_has_several_prefixes(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
