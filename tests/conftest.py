@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from redpajama_data.io import lease, retries
 from redpajama_data.models.model_file import ModelFile
+
+# The same examples at every run, so that a change is judged by what it changed; no limit of time, the machine may be
+# busy. `HYPOTHESIS_PROFILE=search make test` looks for new ones: what it finds becomes a case.
+_AT_LEISURE = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("repeatable", derandomize=True, **_AT_LEISURE)
+hypothesis.settings.register_profile("search", **_AT_LEISURE)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -83,7 +83,7 @@ RECORDS = st.tuples(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     shards=st.lists(st.lists(RECORDS, max_size=25), min_size=1, max_size=3),
     leaders=st.sampled_from([1, 2, 32]),

@@ -59,7 +59,7 @@ NODES = (
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(edges=st.lists(st.tuples(NODES, NODES), max_size=60), piece=st.integers(1, 50))
 @example(edges=[], piece=1)
 @example(edges=[(7, 7)], piece=1)  # an edge to itself makes no component
@@ -146,7 +146,7 @@ def test_memory_does_not_grow_with_the_edges() -> None:
 # ------------------------------------------------------------------------------------------------ sorting
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     rows=st.lists(st.tuples(NODES, NODES, st.integers(0, 3)), max_size=150),
     piece=st.integers(1, 40),

@@ -57,7 +57,7 @@ KEYS = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(shards=st.lists(st.lists(KEYS, max_size=20), min_size=1, max_size=4), flush=st.sampled_from([24, 72, 1 << 20]))
 def test_first_wins_equals_the_plain_reading(
     tmp_path_factory: pytest.TempPathFactory, shards: list[list[bytes]], flush: int

@@ -66,7 +66,6 @@ def test_italics(text: str, left: str | None) -> None:
     assert plain_italics(Document("a#0", text, {})).text == (text if left is None else left)
 
 
-@settings(deadline=None)
 @given(st.text(st.sampled_from("ab _\n-")))
 def test_only_white_space_changes(text: str) -> None:
     assert joined(text).split() == text.replace("-\n", "- ").split() or "-" in text
@@ -118,7 +117,7 @@ TYPED = st.lists(WORDS, min_size=8, max_size=14).map(" ".join)
 BOOK_LINES = st.lists(TYPED | st.sampled_from(["", " ", "\t", "  verse", " one blank", "short", "trailing ", "\f"]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(BOOK_LINES, st.sampled_from(["\n", "\r\n"]))
 def test_arrays_do_what_the_plain_rule_says(lines: list[str], end: str) -> None:
     text = end.join(lines)

@@ -171,7 +171,7 @@ MARKS = "aÀΣσıİßŉǅ1٣²½Ⅷ«´»–—’“”…∶━►、。〈�
 ODD = st.text(st.one_of(st.sampled_from(MARKS), st.characters(codec="utf-8")))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(ODD, min_size=1, max_size=6))
 def test_normalisations_of_odd_lines(lines: list[str]) -> None:
     text = "\n".join(lines)
@@ -227,7 +227,7 @@ SMALL = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SMALL)
 def test_dedup_as_the_plain_reading(files: list[list[list[str]]]) -> None:
     texts = [["\n".join(lines) for lines in documents] for documents in files]

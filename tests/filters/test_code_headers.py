@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from filters.code_headers import LICENCE, SYNTAX, cut_licence_header, without_licence_header
@@ -88,7 +88,6 @@ HOSTILE = st.lists(
 ).map("".join)
 
 
-@settings(deadline=None)
 @given(HOSTILE, st.sampled_from(sorted(SYNTAX)))
 def test_only_characters_of_the_head_go(text: str, ending: str) -> None:
     left = without_licence_header(text, f"a{ending}")

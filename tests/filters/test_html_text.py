@@ -108,7 +108,7 @@ def test_cases(html: str, text: str) -> None:
     assert oracle(html) == text
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(fragments | st.text(max_size=40))
 @example("</a>\n ")
 @example("&#XA;b")
@@ -118,7 +118,7 @@ def test_equals_beautiful_soup(html: str) -> None:
     assert html_to_text(html) == oracle(html)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(fragments)
 def test_both_paths_agree(html: str) -> None:
     assert html_to_text("<p>" + html) == events_to_text("<p>" + html)
@@ -217,7 +217,7 @@ def most_attributes(html: str) -> int:
 TAG_PIECES = [*PIECES, "<p ", "<p x=", "<a b=", "q=", " c=", '"', "'", "=", "/", ">", "<!--", "-->", "\f", "\xa0"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.sampled_from(TAG_PIECES), max_size=12), st.integers(0, 12))
 @example(["<p x=", '"', '<a b="q=" c="q=">'], 3)
 @example(["<b/\t", '"'], 2)

@@ -110,7 +110,7 @@ definition = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(latex_text(HEADER_PARTS + MARKS, 14), min_size=1, max_size=2))
 @example(["\\paragraph{a}\\subparagraph[x]{b}"])
 @example(["\\paragraph[a]{b}}\\subparagraph{c}"])
@@ -119,13 +119,13 @@ def test_headers_and_comments_are_those_of_the_published_expressions(sources: li
     agrees(sources)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(latex_text(["\\section{S}", *MARKS, *CUTS], 16))
 def test_comments_and_cuts_are_those_of_the_published_expressions(text: str) -> None:
     agrees(["\\section{S}" + text])
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.lists(definition, max_size=6), latex_text([*NAMES, *NAMES, "a", "b", " ", "\\", "{", "\n", "%"], 20))
 @example(["\\def\\a{a}\n", "\\def\\b{b}\n", "\\def\\ab{!}\n"], "\\a\\a\\a \\\\a \\\\b ")
 @example(["\\def\\a{}\n"], "\\a\\a\\a\\a")

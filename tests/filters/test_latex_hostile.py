@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from filters import latex_definitions, latex_document, latex_encoding, latex_marks, latex_sections
@@ -88,7 +88,6 @@ def test_hostile_sources_take_time_in_proportion(source: str) -> None:
 PIECES = st.lists(st.sampled_from([*KINDS, "a", "}", "]", "\\fi", "\\end{verbatim}", "\\end{comment}", "|", "\u00e9"]))
 
 
-@settings(deadline=None)
 @given(PIECES)
 def test_what_is_left_was_there(pieces: list[str]) -> None:
     text = "".join(pieces)
@@ -100,7 +99,6 @@ def test_what_is_left_was_there(pieces: list[str]) -> None:
     assert all(one.end <= other.begin for one, other in itertools.pairwise(found))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["a.tex", "b.tex", "c", "d/e.tex"]), PIECES), max_size=4))
 def test_the_reader_always_comes_to_an_end(files: list[tuple[str, list[str]]]) -> None:
     work = {"names": [name for name, _ in files], "sources": ["".join(pieces).encode() for _, pieces in files]}

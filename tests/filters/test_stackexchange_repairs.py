@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from filters.stackexchange import Post, line_breaks, list_items, order_by_score, published_html, readable_html
@@ -26,7 +26,6 @@ def test_order(scores: list[str | None], wanted: list[str | None]) -> None:
     assert [post.score for post in order_by_score(answers(scores))] == wanted
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(-5, 5)))
 def test_equals_stay_in_the_order_of_the_file(scores: list[int]) -> None:
     found = order_by_score(answers([str(score) for score in scores]))
@@ -73,7 +72,6 @@ def test_titles(title: str) -> None:
     assert readable_html(title, "<p>c</p>", repairs=ALL) == (f"{title}\nc" if title else "c")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=20).filter(lambda text: text.isprintable()), st.sampled_from([None, "", "T"]))
 def test_without_repairs_it_is_the_published_reading(body: str, title: str | None) -> None:
     assert readable_html(title, body, repairs=()) == published_html(title, body)

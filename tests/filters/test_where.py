@@ -294,7 +294,7 @@ CONDITIONS = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(CONDITIONS, st.dictionaries(st.sampled_from("ab"), JSON))
 def test_no_value_stops_a_run(expression: str, meta: dict[str, Any]) -> None:
     condition = read_condition(expression, SIGNALS)
@@ -303,7 +303,7 @@ def test_no_value_stops_a_run(expression: str, meta: dict[str, Any]) -> None:
     json.loads(shown_values(values))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.text(max_size=60)
     | st.lists(st.sampled_from([*"()[]{}.=<>+-*/%,:'\"\n #\\", "meta", " and ", "in"])).map("".join)

@@ -213,13 +213,13 @@ def wrapped(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.lists(st.one_of(framed, inner), max_size=4).map("".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(fragments.map("".join))
 def test_hostile_markup_equals_the_slow_way(wikitext: str) -> None:
     assert clean(wikitext, "en") == slow_clean(wikitext, "en")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.recursive(st.sampled_from(["a", " ", "\n", "b c", "&lt;", "<ref>r</ref>", "[[File:f]]"]), wrapped, max_leaves=12)
 )

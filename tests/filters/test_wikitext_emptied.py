@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from filters.wikitext import unparsable
@@ -70,7 +70,6 @@ def test_headings(text: str, left: str) -> None:
     assert headings(text) == left
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["== a ==\n", "=== b ===\n", "= c =\n", "\n", "{{d}}", "* ", "''"])))
 def test_a_heading_above_text_stays(pieces: list[str]) -> None:
     """With text below every heading nothing but blanks before a heading differs from the published text."""

@@ -134,7 +134,7 @@ BOUNDS = [sum(map(len, MEMBERS[:n])) for n in range(5)]
 PLACES = st.one_of(st.sampled_from(BOUNDS), st.integers(0, len(WHOLE)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(["flip", "zero", "delete", "insert", "cut", "append"]), PLACES, PLACES, st.binary(max_size=40))
 def test_no_byte_is_lost_in_silence(
     tmp_path_factory: pytest.TempPathFactory, how: str, first: int, end: int, junk: bytes

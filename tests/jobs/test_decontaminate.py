@@ -156,7 +156,7 @@ def plain(documents: list[str], tests: list[tuple[str, str]], ngram: int) -> tup
     return found, hit
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(WORDS, min_size=1, max_size=7), st.lists(WORDS, min_size=1, max_size=5), st.integers(1, 5))
 def test_the_plain_reading(tmp_path_factory: Any, documents: list[str], tests: list[str], ngram: int) -> None:
     tmp_path = tmp_path_factory.mktemp("plain")

@@ -328,7 +328,7 @@ def plain_lines(corpus: list[str]) -> list[str | None]:
 SMALL = st.lists(st.lists(st.text(alphabet="aAb \n\u2028é", max_size=8), max_size=5), min_size=1, max_size=3)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shards=SMALL, piece=st.sampled_from([1, 3, 1 << 20]))
 def test_lines_equal_the_plain_reading(
     tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: ModelFile, shards: list[list[str]], piece: int
@@ -544,7 +544,7 @@ HARD = ["a", " ", "   ", "\n", "\u0338", "\u0301", "e", "<|", ">", "<|endoftext|
         "<|padding|>", "\u0897", "漢", "\u1112", "\u1161", "don't", "12", "\0"]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(found=st.lists(st.lists(st.sampled_from(HARD), max_size=5).map("".join), max_size=4))
 def test_tokens_counted_together_are_the_sum(neox: str, found: list[str]) -> None:
     tokenizer = tokenizer_for(resolve(neox))

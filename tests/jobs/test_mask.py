@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from filters import personal
@@ -46,7 +46,6 @@ def test_what_is_found(text: str, counts: dict[str, int], left: str | None) -> N
     assert personal.masked(text, personal.RULES) == (text if left is None else left, counts)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["a", "@", ".", "1", "8.8.80.8", "+", " ", "-----BEGIN PRIVATE KEY-----", "AKIA"])))
 def test_a_second_pass_finds_nothing(pieces: list[str]) -> None:
     once, _ = personal.masked("".join(pieces), personal.RULES)

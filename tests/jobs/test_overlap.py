@@ -137,7 +137,7 @@ TEXTS = st.sampled_from(["a", "bb", "ccc", "é", ""])
 CORPORA = st.lists(st.tuples(st.sampled_from(["a", "b", "c", "d"]), TEXTS), min_size=1, max_size=25)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(documents=CORPORA, tiny=st.booleans())
 def test_the_matrix_equals_the_plain_reading(
     tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: ModelFile, documents: Documents, tiny: bool

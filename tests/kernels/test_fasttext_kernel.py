@@ -141,7 +141,7 @@ line = st.lists(st.tuples(word, blank), max_size=60).map(lambda pairs: "".join(w
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=line)
 def test_equals_the_package(trained: Callable[[str], tuple[Any, Model, Path]], name: str, text: str) -> None:
     original, model, _ = trained(name)
@@ -248,7 +248,7 @@ def test_a_cut_file_is_refused(trained: Callable[[str], tuple[Any, Model, Path]]
 
 
 @pytest.mark.parametrize("name", ["softmax, pairs of words", "tree, pruned", "quantised output"])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data())
 def test_a_damaged_file_is_refused_or_gives_some_answer(
     trained: Callable[[str], tuple[Any, Model, Path]], tmp_path_factory: pytest.TempPathFactory, name: str, data: Any

@@ -161,7 +161,7 @@ def test_the_portable_path_is_there_and_others_are_refused(any_path: None) -> No
             _native.use(name)  # type: ignore[arg-type]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=TEXTS)
 def test_every_path_gives_the_same(text: str) -> None:
     """What runs on other processors, on this one."""

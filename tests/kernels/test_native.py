@@ -8,7 +8,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from filters._native import line_hashes, simhash64, text_stats
@@ -52,7 +52,6 @@ def test_text_stats(text: str) -> None:
     assert text_stats(text) == plain_stats(text)
 
 
-@settings(deadline=None)  # the plain form takes 0.3 s for the longest
 @given(LONG)
 @example("")
 @example("abcde")

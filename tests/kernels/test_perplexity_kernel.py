@@ -76,7 +76,7 @@ TEXTS = st.lists(st.one_of(WORDS, st.text(LETTERS), st.text(alphabet="aeiou 0"))
 
 
 @pytest.mark.parametrize("words", [str(SAMPLE / "en.arpa.bin"), *map(str, SMALL)], ids=lambda path: Path(path).stem)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=TEXTS)
 @example(text="")
 @example(text=" \n ")
@@ -91,7 +91,7 @@ def test_equals_the_libraries(words: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("path", [SAMPLE / "en.arpa.bin", *SMALL], ids=lambda path: path.stem)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sentence=st.text(st.one_of(st.sampled_from("▁thetofand \t\n\v\f\r\0"), st.characters(codec="utf-8"))))
 @example(sentence="")
 @example(sentence="<unk> <UNK> <s> </s>")
@@ -233,7 +233,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=TEXTS)
 @example(text=ENGLISH[:4000] + " the of of the##")
 @example(text=" a  b ▁▁ c ")
@@ -303,7 +303,7 @@ def test_a_cut_file_is_refused(tmp_path: Path, path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_a_damaged_file_is_refused_or_gives_some_answer(
     tmp_path_factory: pytest.TempPathFactory, path: Path, data: Any
@@ -360,7 +360,7 @@ def test_a_hash_table_of_no_size(multiplier: float) -> None:
         read_layout(damaged)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_a_damaged_piece_model_is_refused_or_gives_some_answer(
     tmp_path_factory: pytest.TempPathFactory, data: Any

@@ -185,7 +185,7 @@ STOP = {"a", "the", "don", "'", "é", "½", "...", "Σ", "naïve"}
 BAD = {"a", "the the", "a b", "javascript a b", "don't", "é", "a  b", "lorem ipsum lorem ipsum", "12 34"}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(TEXTS, st.sampled_from(["re", "regex"]))
 @example("", "re")
 @example("\n", "re")
@@ -278,7 +278,6 @@ def test_scores_are_rounded_as_python_rounds(part: int, whole: int, rounded: flo
     assert score_of(part, whole) == rounded == round(part / whole, 8)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 9999).flatmap(lambda whole: st.tuples(st.integers(0, whole), st.just(whole))))
 def test_any_score_is_rounded_as_python_rounds(ratio: tuple[int, int]) -> None:
     text = "{" * ratio[0] + "a" * (ratio[1] - ratio[0])
@@ -369,7 +368,6 @@ def test_values_on_demand() -> None:
 # ------------------------------------------------------------------------------------------------ tables
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=4), st.integers(-(1 << 63), (1 << 63) - 1)), max_size=300))
 def test_a_table_is_a_dict(pairs: list[tuple[str, int]]) -> None:
     table, expected = Table(pairs), dict(pairs)

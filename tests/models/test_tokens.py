@@ -140,7 +140,7 @@ def test_counts_every_code_point_beside_marks_as_tokenizers_does(
 _NEWER = "\u07fd\u0898\u08cf\u1ac0\u1df6\u0c3c\U00011935\U00011930\U00011938\U000105d2\U00016d67\U00016d63\U00016121"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     text=st.lists(
         st.one_of(

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 import yaml
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from roots import config_of, files_of, line, lines_of, make_root, release
 
@@ -231,7 +231,6 @@ METAS = st.dictionaries(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(TEXTS, METAS), max_size=8), st.integers(1, 500))
 def test_any_record_comes_back(tmp_path_factory: pytest.TempPathFactory, records: list[Any], row_group: int) -> None:
     path = tmp_path_factory.mktemp("any") / "x.parquet"

@@ -263,7 +263,7 @@ BULK = tar([(f"x/{n}.gz", gz(b"paper %d " % n * 9)) for n in range(4)], tarfile.
 BLOCKS = st.one_of(st.integers(0, len(BULK) // 512).map(lambda block: block * 512), st.integers(0, len(BULK)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(["flip", "zero", "delete", "insert", "cut", "append"]), BLOCKS, BLOCKS, st.binary(max_size=600))
 def test_no_paper_is_lost_in_silence(
     tmp_path_factory: pytest.TempPathFactory, how: str, first: int, end: int, junk: bytes
@@ -391,7 +391,7 @@ _EXTENDED = tar([(info("a", mtime=0), b"1"), (info("\u00e9", mtime=0), b"")], ta
 _LIBRARY_SEES_CUT_RECORDS = _by_library(_EXTENDED[: 3 * 512 + 1]) is None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(entries, st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]), st.integers(0, 20_000))
 def test_members_are_those_of_the_standard_library(
     files: list[tuple[str, bytes, float, str]], format: int, cut: int
@@ -417,7 +417,7 @@ def test_a_tar_cut_behind_the_header_of_extended_records_is_damaged(kept: int) -
     assert _by_us(_EXTENDED[: 5 * 512]) == [("a", 1, 0.0), ("\u00e9", 0, 0.0)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, 4095), st.integers(0, 255)), max_size=6))
 def test_a_mangled_tar_ends_or_is_reported(changes: list[tuple[int, int]]) -> None:
     data = bytearray(tar([("a" * 150, b"1"), (info("b", pax_headers={"mtime": "1.5"}), b"2")], tarfile.PAX_FORMAT))

@@ -281,7 +281,7 @@ _PIECES = st.sampled_from(
 
 @given(st.lists(_PIECES | st.binary(max_size=6), max_size=20), st.integers(1, 40))
 @example([b"<row Id='1' />", b"<row"], 3)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_every_row_is_a_record_or_the_file_is_damaged(pieces: list[bytes], step: int) -> None:
     """However a table is mangled, and however it comes in chunks: its rows are records, in order, or damage is told."""
     data = b"<posts>" + b"".join(pieces) + b"</posts>"
@@ -301,7 +301,7 @@ def test_every_row_is_a_record_or_the_file_is_damaged(pieces: list[bytes], step:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 3), st.integers(1, 200))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_mutated_dumps_lose_no_row_without_a_word(place: int, flips: int, step: int) -> None:
     rows_in = [f'<row Id="{n}" Title="title {n}" Body="&lt;p&gt;body {n}&lt;/p&gt;" />\r\n' for n in range(12)]
     whole = (f"\ufeff{XML}\r\n<posts>\r\n{''.join(rows_in)}</posts>").encode()
@@ -653,7 +653,7 @@ _TEXTS = st.lists(
 
 
 @given(_TEXTS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_passage_between_start_and_end_is_lost(pieces: list[str]) -> None:
     """Whatever the order of the marks: a long passage that follows a start, or another such passage, is published."""
     text = "".join(pieces).replace("\r\n", "\n")
@@ -671,7 +671,7 @@ def test_no_passage_between_start_and_end_is_lost(pieces: list[str]) -> None:
 
 
 @given(st.binary(max_size=400) | st.text(max_size=200).map(lambda text: text.encode("cp1252", "replace")))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_every_byte_of_a_book_has_its_character(data: bytes) -> None:
     """Nothing is dropped in decoding: ASCII stays in its order, and other bytes become something."""
     text, encoding = decode_text(data)

@@ -47,7 +47,7 @@ def damaged(data: bytes, damage: list[tuple[float, int, bytes]], keep: float) ->
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(damage=DAMAGE, keep=st.sampled_from([1, 1, 1, 0.99, 0.5, 0]), inside=st.booleans())
 def test_any_bytes_end_in_records_or_a_clear_error(
     raw: Path, tmp_path: Path, name: str, damage: list[tuple[float, int, bytes]], keep: float, inside: bool

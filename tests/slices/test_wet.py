@@ -100,7 +100,7 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.sampled_from(PIECES), max_size=14), st.integers(1, 40))
 def test_same_records_as_the_plain_reading(pieces: list[str], block: int) -> None:
     stream = "".join(pieces).encode()
@@ -341,7 +341,7 @@ BOUNDS = [sum(map(len, MEMBERS[:n])) for n in range(7)]
 PLACES = st.one_of(st.sampled_from(BOUNDS), st.integers(0, len(WHOLE)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(["flip", "zero", "insert", "cut", "append"]), PLACES, PLACES, st.binary(max_size=40))
 def test_no_record_is_lost_in_silence(
     tmp_path_factory: pytest.TempPathFactory, how: str, first: int, end: int, junk: bytes
@@ -359,7 +359,9 @@ def test_no_record_is_lost_in_silence(
     found = [item.meta["url"] + item.text for item in items if isinstance(item, Document)]
     damaged = broken is not None or any(isinstance(item, BrokenInput) for item in items)
     # What is cut off between two members leaves no trace in the file; zeros at the end are padding.
-    traceless = first in BOUNDS and (how == "cut" or (how == "zero" and end == len(WHOLE))) and first > 0
+    # (The length in the last member's end has zeros at its own end.)
+    padded = how == "zero" and not any(data[first:])
+    traceless = first in BOUNDS and (how == "cut" or padded) and first > 0
     expected = [f"http://a.org/{n}" + (f"word {n} " * 40).strip() + "\n" for n in range(6)]
     assert found == expected or damaged or traceless
     assert set(found) <= set(expected)

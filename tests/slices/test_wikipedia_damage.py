@@ -384,7 +384,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("mutated")
 
 
-@settings(max_examples=400, deadline=5000)
+@settings(max_examples=400)
 @given(changes=CHANGES, target=st.sampled_from([1, 500, 10**9]))
 def test_no_page_is_lost_or_changed_without_a_word(
     folder: Path, changes: list[tuple[str, int, int, bytes]], target: int
@@ -400,7 +400,7 @@ def test_no_page_is_lost_or_changed_without_a_word(
         assert any(one.damage or one.malformed for one in found)
 
 
-@settings(max_examples=200, deadline=5000)
+@settings(max_examples=200)
 @given(changes=CHANGES)
 def test_no_page_of_plain_xml_is_lost_without_a_word(folder: Path, changes: list[tuple[str, int, int, bytes]]) -> None:
     """Without checksums a text may change, but no page that the damage did not touch is lost, whatever it did."""
