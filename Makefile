@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SAMPLE := build/sample
 
-.PHONY: sample tour loads readers trainers test sanitize lint soak bench clean
+.PHONY: sample tour loads readers trainers proxy test sanitize lint soak bench clean
 
 # A stamp an environment: installing again only when the project's metadata or its compiled part changed.
 .venv/.installed: pyproject.toml scripts/hatch_build.py $(wildcard filters/_*.c filters/_*.h)
@@ -79,7 +79,8 @@ readers: sample $(READERS)/.installed
 	$(READERS)/bin/python scripts/read_root.py build/sample-run
 
 # Tokens of what the sample gave, read by megatron-core and datatrove, in an environment of their own: 1.2 GB with a
-# torch for CPUs, 6 GB with PyPI's. CI leaves it out.
+# torch for CPUs, 6 GB with PyPI's. MosaicML's Streaming wants an older huggingface-hub than datatrove, and rpj beside
+# it, which writes with it: one more environment of that size. CI leaves both out.
 TRAINERS := build/trainers
 $(TRAINERS)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(TRAINERS)
@@ -87,16 +88,37 @@ $(TRAINERS)/.installed: pyproject.toml
 	$(TRAINERS)/bin/python -m pip install --quiet --group trainers
 	touch $@
 
-# Prefix a slice and mixture, each in both formats. A root holds one of them.
+STREAMING := build/streaming
+$(STREAMING)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(STREAMING)
+	$(STREAMING)/bin/python -m pip install --quiet --upgrade pip
+	$(STREAMING)/bin/python -m pip install --quiet --editable '.[mds]' 'tokenizers>=0.20'
+	touch $@
+
+# Prefix a slice and mixture, each in every format. A root holds one of them.
 TOKENS := build/sample-tokens
-trainers: sample $(TRAINERS)/.installed
+trainers: sample $(TRAINERS)/.installed $(STREAMING)/.installed
 	rm -rf $(TOKENS)
 	for form in megatron uint; do \
 	  $(BIN)/rpj tokenize build/sample-run --format $$form --root $(TOKENS)/$$form --quiet && \
 	  $(BIN)/rpj tokenize build/sample-run --format $$form --mixture configs/mixture-llama.yaml --tokens 100000 \
 	    --held-out 0.05 --root $(TOKENS)/$$form-mixed --quiet || exit; done
 	$(TRAINERS)/bin/python scripts/read_tokens.py $(TOKENS)/* --tokenizer "$$($(BIN)/rpj models path gpt-neox-20b)"
+	$(STREAMING)/bin/rpj tokenize build/sample-run --format mds --root $(TOKENS)/mds --quiet
+	$(STREAMING)/bin/rpj tokenize build/sample-run --format mds --mixture configs/mixture-llama.yaml --tokens 100000 \
+	  --held-out 0.05 --root $(TOKENS)/mds-mixed --quiet
+	$(STREAMING)/bin/python scripts/read_tokens.py $(TOKENS)/mds $(TOKENS)/mds-mixed \
+	  --tokenizer "$$($(BIN)/rpj models path gpt-neox-20b)"
 	$(BIN)/python scripts/neox_data.py $(TOKENS)/megatron-mixed
+
+# A small model of GPT-NeoX's shape learns from the sample's tokens: a minute and a half on two cores.
+PROXY := build/proxy
+proxy: sample .venv/.installed-test $(TRAINERS)/.installed
+	rm -rf $(PROXY)
+	mkdir -p $(PROXY)
+	$(BIN)/python scripts/small_tokenizer.py build/sample-run --vocabulary 2048 --out $(PROXY)/small.json
+	$(BIN)/rpj tokenize build/sample-run --tokenizer $(PROXY)/small.json --held-out 0.05 --root $(PROXY)/tokens --quiet
+	$(TRAINERS)/bin/python scripts/train_proxy.py $(PROXY)/tokens --out $(PROXY) --sequence 128 --steps 60
 
 # A release of what the sample gave, loaded offline by datasets (newest, 4.0.0), DuckDB, polars, pandas, pyarrow, mlcroissant.
 loads: tour

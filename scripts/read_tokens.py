@@ -3,8 +3,8 @@
 python scripts/read_tokens.py ROOT... --tokenizer FILE    in an environment with these libraries: ``make trainers``
 
 megatron-core reads the format ``megatron``, and its builder must give the same bytes from what was read. datatrove
-reads the format ``uint``: by document, and in the windows of a trainer. The ids are compared with those of
-``tokenizers``.
+reads the format ``uint``: by document, and in the windows of a trainer. MosaicML's Streaming reads the format ``mds``:
+in order, and shuffled, when each window must come once. The ids are compared with those of ``tokenizers``.
 
 Run where ``rpj tokenize`` was: documents are found by the paths it was given. All texts are held in memory.
 """
@@ -40,16 +40,20 @@ def main(roots: Sequence[Path], tokenizer: Path) -> int:
         if hashlib.sha256(tokenizer.read_bytes()).hexdigest() != report["tokenizer"]["sha256"]:
             sys.exit(f"{tokenizer} is not what {root} was made with: {report['tokenizer']}. Give that file.")
         encode = reference(tokenizer, report["end"])
-        reader, again = {"megatron": (by_megatron, megatron_writes), "uint": (by_datatrove, datatrove_windows)}[
-            report["format"]
-        ]
+        reader, again = {
+            "megatron": (by_megatron, megatron_writes),
+            "uint": (by_datatrove, datatrove_windows),
+            "mds": (by_streaming, streaming_shuffles),
+        }[report["format"]]
         for part in report["prefixes"]:
             began = time.monotonic()
             prefix = root / "tokenize" / part["name"]
             documents: list[Ids] = []
             try:
                 documents += reader(prefix, report)
-                expected = map(encode, texts(root, part["name"]))
+                expected: Iterator[list[int]] = map(encode, texts(root, part["name"]))
+                if report["format"] == "mds":  # the last tokens, fewer than a window, are in no sample
+                    expected = up_to(expected, part["tokens"] - part["dropped_by_last_window"])
                 wrong = difference(documents, expected) or again(prefix, documents, report)
             except (ValueError, AssertionError, OSError) as error:  # what readers say of a damaged file
                 wrong = f"not read: {error!r}"
@@ -96,6 +100,15 @@ def _text(path: Path) -> Iterator[str]:
         packed = path.suffix == ".zst"
         raw = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) if packed else file
         yield from io.TextIOWrapper(raw, encoding="utf-8", newline="\n")
+
+
+def up_to(documents: Iterator[list[int]], tokens: int) -> Iterator[list[int]]:
+    """The documents as far as there are so many tokens; the last one is cut."""
+    for ids in documents:
+        if tokens <= 0:
+            return
+        yield ids[:tokens]
+        tokens -= len(ids)
 
 
 def difference(found: Sequence[Ids], expected: Iterator[list[int]]) -> str | None:
@@ -178,6 +191,41 @@ def datatrove_windows(prefix: Path, documents: Sequence[Ids], report: dict[str, 
         if window["positions"].tolist() != within.tolist():
             return f"datatrove's window {number} has other document ends"
     return None
+
+
+def by_streaming(prefix: Path, report: dict[str, Any]) -> Iterator[Ids]:
+    """The documents of a prefix as Streaming reads them: its windows in order, cut at the ends that the index names."""
+    windows = [sample["tokens"] for sample in _streaming(prefix, shuffle=False)]
+    if wrong := {len(window) for window in windows} - {report["sequence"]}:
+        raise ValueError(f"windows of {sorted(wrong)} tokens")
+    ids = np.concatenate(windows) if windows else np.empty(0, report["dtype"])
+    ends = np.fromfile(prefix / "documents.index", "<u8").astype(np.int64)
+    yield from (part for part in np.split(ids, ends[ends < len(ids)]) if len(part))
+
+
+def streaming_shuffles(prefix: Path, documents: Sequence[Ids], report: dict[str, Any]) -> str | None:
+    """Whether Streaming's shuffle gives other windows, or the same order for another seed."""
+    orders = [[sample["tokens"].tobytes() for sample in _streaming(prefix, shuffle=True, seed=seed)] for seed in (0, 1)]
+    ids = np.concatenate(documents) if documents else np.empty(0, report["dtype"])
+    windows = sorted(window.tobytes() for window in ids.reshape(-1, report["sequence"]))
+    if any(sorted(order) != windows for order in orders):
+        return "Streaming's shuffle gives other windows"
+    if orders[0] == orders[1] and len(set(windows)) > 8:  # of fewer, two seeds may give one order
+        return "Streaming's shuffle has one order for two seeds"
+    return None
+
+
+def _streaming(prefix: Path, *, shuffle: bool, seed: int = 0) -> Any:
+    """The samples of a prefix. Streaming has no reader for a folder without one."""
+    if not json.loads((prefix / "index.json").read_text())["shards"]:
+        return []
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    from streaming import StreamingDataset
+    from streaming.base.util import clean_stale_shared_memory
+
+    clean_stale_shared_memory()
+    return StreamingDataset(local=str(prefix), shuffle=shuffle, shuffle_seed=seed, batch_size=1, validate_hash="sha256")
 
 
 if __name__ == "__main__":

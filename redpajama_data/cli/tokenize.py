@@ -21,7 +21,12 @@ from redpajama_data.reports.totals import amount
 @click.command()
 @options.run_options
 @click.option("--root", metavar="DIR", help="Where to write. Default: INPUT, when it is the root of a run.")
-@click.option("--format", "form", type=click.Choice(["megatron", "uint"]), help="megatron: .bin and .idx; uint: .ds.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["megatron", "uint", "mds"]),
+    help="megatron: .bin and .idx; uint: .ds; mds: MosaicML's shards.",
+)
 @click.option(
     "--mixture", metavar="FILE", help="YAML: tokens, and shares or epochs of each slice. Default: all, in order."
 )
@@ -31,7 +36,7 @@ from redpajama_data.reports.totals import amount
     "--held-out", type=float, metavar="SHARE", help="Share of the documents kept out of training. Default: 0."
 )
 @click.option("--end", metavar="TOKEN", help="Token after each document. Default: <|endoftext|> or </s>.")
-@click.option("--sequence", type=int, help="Tokens a trainer reads at once. Default: 2048.")
+@click.option("--sequence", type=int, help="Tokens a trainer reads at once; of mds, a sample. Default: 2048.")
 @click.argument("inputs", nargs=-1, required=True, metavar="ROOT | INPUT...")
 def tokenize(
     inputs: tuple[str, ...],

@@ -1,9 +1,12 @@
-"""Files of token ids, as trainers read them: Megatron's and GPT-NeoX's pair, and a raw array with document ends.
+"""Files of token ids, as trainers read them: Megatron's and GPT-NeoX's pair, a raw array with document ends, and the
+shards of MosaicML's Streaming.
 
 ``megatron``: ``NAME.bin`` has the ids back to back, ``NAME.idx`` where each document lies (:func:`megatron_index`).
 Read by GPT-NeoX, Megatron-LM and -core, NeMo, MaxText.
 ``uint``: ``NAME.ds`` has the same ids, ``NAME.ds.index`` the end of each document in tokens (uint64),
 ``NAME.ds.metadata`` the tokenizer and the count. Read by datatrove and nanotron; OLMo maps the first as it is.
+``mds``: the folder ``NAME`` has windows of the ids (:mod:`redpajama_data.corpus.mds_shards`), and in
+``documents.index`` the same ends. Read by LLM Foundry and Composer.
 
 Ids are little-endian; two bytes where the vocabulary fits (see :mod:`redpajama_data.models.encoders`), else four.
 """
@@ -14,19 +17,20 @@ import contextlib
 import struct
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from redpajama_data.corpus.mds_shards import Ids, writing_windows
 from redpajama_data.dedup.external_sort import write_scratch
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.errors import UsageError
 from redpajama_data.io.shards import LineWriter
 
-Format = Literal["megatron", "uint"]
-Ids = npt.NDArray[Any]
+Format = Literal["megatron", "uint", "mds"]
 Sizes = npt.NDArray[np.int32]
 # From megatron-core's indexed_dataset.py: magic, version, code of the dtype (8: uint16, 4: int32).
 _MAGIC, _VERSION = b"MMIDIDX\0\0", 1
@@ -37,13 +41,15 @@ _AT_ONCE = 1 << 16  # documents of an index held at a time: 1.3 MB
 class TokenWriter:
     """Takes the documents of a prefix. Made by :func:`writing_tokens`; counts are in ``documents`` and ``tokens``."""
 
-    def __init__(self, out: Any, places: LineWriter, sizes: Any, dtype: np.dtype[Any], end: int) -> None:
-        self._out, self._places, self._sizes, self._dtype, self._end = out, places, sizes, dtype, end
+    def __init__(
+        self, write: Callable[[Ids], None], places: LineWriter, sizes: Any, dtype: np.dtype[Any], end: int
+    ) -> None:
+        self._write, self._places, self._sizes, self._dtype, self._end = write, places, sizes, dtype, end
         self.documents = self.tokens = self.ends = 0
 
     def add(self, ids: Ids, sizes: npt.NDArray[np.integer[Any]], places: list[bytes]) -> None:
         """Append documents: their ids back to back, how many each has, and the id of each in its shard."""
-        self._out.write(ids.astype(self._dtype, copy=False).tobytes())
+        self._write(ids.astype(self._dtype, copy=False))
         write_scratch(self._sizes, np.frombuffer(sizes.astype("<i4").tobytes(), "u1"))
         for place in places:
             self._places.write(place)
@@ -54,20 +60,20 @@ class TokenWriter:
 
 @contextlib.contextmanager
 def writing_tokens(
-    context: TaskContext, form: Format, *, dtype: npt.DTypeLike, end: int, tokenizer: str
+    context: TaskContext, form: Format, *, dtype: npt.DTypeLike, end: int, tokenizer: str, sequence: int
 ) -> Iterator[TokenWriter]:
     """Write a prefix, called as the task is: its files appear whole when the block ends, or none does.
 
-    ``end`` is the id of the document end, ``tokenizer`` the name of what gave the ids. Raises :class:`UsageError` when
-    there are not as many ends as documents.
+    ``end`` is the id of the document end, ``tokenizer`` the name of what gave the ids, ``sequence`` the tokens of a
+    window of the format ``mds``. Raises :class:`UsageError` when there are not as many ends as documents.
     """
     name, kind = context.task.name, np.dtype(dtype)
     with (
         tempfile.TemporaryFile(buffering=0) as sizes,
-        context.exported(f"{name}.bin" if form == "megatron" else f"{name}.ds") as out,
+        _ids_file(context, form, kind, sequence) as write,
         context.lines(f"ids:{name}", "ids.zst") as places,
     ):
-        writer = TokenWriter(out, places, sizes, kind, end)
+        writer = TokenWriter(write, places, sizes, kind, end)
         yield writer
         if writer.ends != writer.documents:
             raise UsageError(
@@ -77,10 +83,31 @@ def writing_tokens(
         read_sizes = partial(_pieces, sizes)
         if form == "megatron":
             _write(context, f"{name}.idx", megatron_index(read_sizes, writer.documents, kind.itemsize))
+        elif form == "mds":
+            _write(context, f"{name}/documents.index", _ends(read_sizes()))
         else:
             _write(context, f"{name}.ds.index", _ends(read_sizes()))
             about = f"{tokenizer}|{kind.itemsize}\n{writer.tokens}\n{writer.tokens / 1e6:.2f} MT\n"
             _write(context, f"{name}.ds.metadata", [about.encode()])
+
+
+def _ids_file(
+    context: TaskContext, form: Format, dtype: np.dtype[Any], sequence: int
+) -> AbstractContextManager[Callable[[Ids], None]]:
+    """What takes the ids of a prefix."""
+    if form == "mds":
+        return writing_windows(context, context.task.name, dtype=dtype, sequence=sequence)
+    return _writing_array(context, f"{context.task.name}.{'bin' if form == 'megatron' else 'ds'}")
+
+
+@contextlib.contextmanager
+def _writing_array(context: TaskContext, name: str) -> Iterator[Callable[[Ids], None]]:
+    with context.exported(name) as out:
+
+        def write(ids: Ids) -> None:
+            out.write(ids.tobytes())
+
+        yield write
 
 
 def _write(context: TaskContext, name: str, pieces: Iterable[bytes]) -> None:

@@ -30,7 +30,10 @@ NOTE = "run.json"  # ROOT/_run/<slice>/run.json: what the run is of
 IDS = re.compile(r"\.ids(\.jsonl)?\.zst$")  # of the ids of a published shard, below _run: <task>.[<shard>.]ids...
 NAMED = "named.txt"  # ROOT/_run/<slice>/named.txt: during a run, the files that receipts named before it
 # Of what tasks publish: shards, and what the jobs release and tokenize write for other programs.
-_ENDING = re.compile(r"\.(jsonl\.zst|parquet|bin|idx|ds|ds\.index|ds\.metadata|json)$")
+_ENDING = re.compile(
+    r"\.(jsonl\.zst|parquet|bin|idx|ds|ds\.index|ds\.metadata|json)$"
+    r"|/(shard\.\d{5}\.mds|index\.json|documents\.index)$"  # MosaicML's shards: a folder a prefix
+)
 TaskKey = tuple[str, str]  # stage, task
 
 
@@ -126,7 +129,7 @@ def protected_files(root: str, held: Holdings) -> frozenset[str]:
         return frozenset()
     ids = [IDS.sub("", path.rsplit("/", 1)[-1]) for path in held.files if IDS.search(path)]
     published = {name[start:] for name in ids for start in (0, *(i + 1 for i, c in enumerate(name) if c == "."))}
-    stems = {path: _ENDING.sub("", path.rsplit("/", 1)[-1]) for path in foreign}
+    stems = {path: _ENDING.sub("", path).rsplit("/", 1)[-1] for path in foreign}
     left = {path for path, stem in stems.items() if stem not in published}
     return frozenset(left.difference(path for path, size in _in_manifest(root) if held.files.get(path) == size))
 

@@ -25,6 +25,7 @@ from xxhash import xxh3_128_digest as hash128
 from redpajama_data.config import SliceSettings
 from redpajama_data.corpus.columns import counted_batches
 from redpajama_data.corpus.listing import PATTERNS, per_shard, slice_of
+from redpajama_data.corpus.mds_shards import require_library
 from redpajama_data.corpus.token_files import Format
 from redpajama_data.document import Drop
 from redpajama_data.engine.receipts import Receipt
@@ -58,7 +59,10 @@ MOST_BUCKETS = 1 << 16  # beyond 512 GB of ids buckets grow: 37 MB for the whole
 class TokenizeSettings(SliceSettings):
     """Settings of the tokens to train on."""
 
-    format: Format = Field("megatron", description="megatron: .bin and .idx; uint: .ds with an index of document ends")
+    format: Format = Field(
+        "megatron",
+        description="megatron: .bin and .idx; uint: .ds with an index of document ends; mds: MosaicML's shards",
+    )
     end: str | None = Field(
         None, description="token after each document; default: <|endoftext|>, </s>, as there is one"
     )
@@ -69,7 +73,9 @@ class TokenizeSettings(SliceSettings):
     held_out: float = Field(
         0.0, ge=0, lt=1, description="share of the documents that goes to prefixes of its own, by hash of the text"
     )
-    sequence: int = Field(2048, gt=0, description="tokens a trainer reads at once, to tell what its last window drops")
+    sequence: int = Field(
+        2048, gt=0, description="tokens a trainer reads at once: what its last window drops is told; of mds, a sample"
+    )
 
 
 # ---------------------------------------------------------------------------------------------- encode
@@ -253,6 +259,8 @@ def _grouped(receipts: Sequence[Receipt], limit: int) -> list[list[Receipt]]:
 def stages(settings: TokenizeSettings, run: RunSettings) -> list[Stage]:
     """Encode, then one prefix a slice; or mix, scatter, and prefixes of the mixture. Another mixture or seed encodes
     nothing again."""
+    if settings.format == "mds":
+        require_library()
     encoder = encoder_for(run.tokenizer, settings.end)
     target = Target(
         settings.format,
@@ -263,6 +271,7 @@ def stages(settings: TokenizeSettings, run: RunSettings) -> list[Stage]:
         encoder.end_id,
         encoder.vocabulary,
         run.tokenizer,
+        settings.sequence if settings.format == "mds" else 0,
     )
 
     def encode(raw: RawFile, _: str) -> Work:

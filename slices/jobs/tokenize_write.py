@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from redpajama_data.corpus.listing import slice_of
-from redpajama_data.corpus.token_files import Format, Ids, TokenWriter, writing_tokens
+from redpajama_data.corpus.mds_shards import Ids
+from redpajama_data.corpus.token_files import Format, TokenWriter, writing_tokens
 from redpajama_data.dedup.buckets import BucketFile, BucketWriter
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.errors import BrokenInput, UsageError
@@ -31,7 +32,8 @@ _FLUSH = 16 << 20  # bytes of ids that a scatter task holds
 
 
 class Target(NamedTuple):
-    """What every task must know: the format, what decides the order, and the ids."""
+    """What every task must know: the format, what decides the order, and the ids. ``window`` is the tokens of a window
+    that the format cuts (mds), or 0."""
 
     format: Format
     seed: int
@@ -41,6 +43,7 @@ class Target(NamedTuple):
     end_id: int
     vocabulary: int
     tokenizer: ModelFile
+    window: int = 0
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -102,7 +105,9 @@ def slice_work(context: TaskContext, *, shards: Sequence[Encoded], held: bool, t
 def _writer(context: TaskContext, target: Target) -> AbstractContextManager[TokenWriter]:
     """The prefix of a task: called as the task is, which is how a run knows its files when the receipt is lost."""
     tokenizer = os.path.basename(target.tokenizer.path)
-    return writing_tokens(context, target.format, dtype=target.dtype, end=target.end_id, tokenizer=tokenizer)
+    return writing_tokens(
+        context, target.format, dtype=target.dtype, end=target.end_id, tokenizer=tokenizer, sequence=target.window
+    )
 
 
 def _told(context: TaskContext, out: TokenWriter, slices: Mapping[str, list[int]], held: bool) -> None:
@@ -260,7 +265,9 @@ def report_work(
     got: dict[str, list[int]] = {}
     for prefix in written:
         files = [{"path": path, "bytes": size, "sha256": sha256} for path, size, sha256 in prefix.files]
-        dropped = max(0, prefix.notes["tokens"] - 1) % sequence
+        tokens = prefix.notes["tokens"]
+        # Trainers that cut windows themselves want a token more than they predict; windows of mds are as they are.
+        dropped = tokens % target.window if target.window else max(0, tokens - 1) % sequence
         prefixes.append({"name": prefix.name, **prefix.notes, "dropped_by_last_window": dropped, "files": files})
         if not prefix.notes["held_out"]:
             for name, (documents, tokens) in prefix.notes["slices"].items():
