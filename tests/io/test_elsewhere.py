@@ -48,18 +48,22 @@ def run(tiny_tokenizer: ModelFile) -> Run:
 
 
 @pytest.fixture
-def run_jobs(tiny_tokenizer: ModelFile) -> Callable[[str, Executor], None]:
-    """Exact and near-duplicate removal, and signals, over what the toy slice published in a root."""
+def run_jobs(tiny_tokenizer: ModelFile, tmp_path: Path) -> Callable[[str, Executor], None]:
+    """Exact and near-duplicate removal, signals, and decontamination, over what the toy slice published in a root."""
+    (tmp_path / "quiz.jsonl").write_bytes(b'{"question": "three four"}\n')
+    given = {"decontaminate": {"against": (str(tmp_path / "quiz.jsonl"),), "ngram": 2}}
 
     def go(root: str, executor: Executor) -> None:
         shards = root_shards(root, within=True)
-        for name in ("exact", "fuzzy", "signals"):
+        for name in ("exact", "fuzzy", "signals", "decontaminate"):
             job = load(name)
+            settings = job.settings(**given.get(name, {}))
             place = Workplace(root, 1 << 26)
             quiet = partial(StageProgress, quiet=True)
-            done = run_slice(job, job.settings(), RunSettings(tiny_tokenizer, 0.5), shards, executor, place, quiet)
+            done = run_slice(job, settings, RunSettings(tiny_tokenizer, 0.5), shards, executor, place, quiet)
             assert done.quarantined == []
         assert receipts.sum_drops(receipts.load_all(root, "fuzzy")) == {"near_duplicate": 1}
+        assert receipts.sum_drops(receipts.load_all(root, "decontaminate"))["shared_ngram"] > 0
 
     return go
 
