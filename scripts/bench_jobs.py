@@ -33,6 +33,10 @@ JOBS = {
     "overlap": Job(lambda data: {}, documents, None, "", uncounted=False),
     "signals": Job(lambda data: {}, documents, 0.41, "MB/s of the published code"),
     "quality_score": Job(lambda data: {"model": str(data / "models" / "wikiref.bin")}, documents, None, ""),
+    # The documents of C4 as tests: they are among the input, so that there is something to find.
+    "decontaminate": Job(
+        lambda data: {"against": [str(data / "c4" / "*.json.gz")], "fields": ["text"]}, documents, None, ""
+    ),
     "filter": Job(lambda data: {"where": "rps_doc_word_count >= 50"}, documents, None, ""),
 }
 

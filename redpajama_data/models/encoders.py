@@ -60,7 +60,8 @@ def encoder_for(model: ModelFile, end: str | None) -> Encoder:
         added: dict[str, int] = {token["content"]: token["id"] for token in config.get("added_tokens", ())}
         end = _chosen(model, end, added)
         others = [token for token in config["added_tokens"] if token["content"] != end]
-        engine, encode = of_json(json.dumps({**config, "added_tokens": others}).encode(), "")
+        # Known by the file it is of: what is looked for in a text is less, and how the text is split is the same.
+        engine, encode = of_json(json.dumps({**config, "added_tokens": others}).encode(), model.sha256)
         ids = [*_ids_of(config["model"]["vocab"]), *added.values()]
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise unreadable(model, error) from error

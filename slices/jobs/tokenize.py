@@ -108,7 +108,7 @@ def encode_work(
                     more += len(ids) - tokenizer_for(tokenizer).count([text])[0]
             if not kept:
                 continue
-            found = np.concatenate(pieces)
+            found = np.concatenate(pieces, dtype=dtype, casting="unsafe")  # ids of the vocabulary: they fit
             if np.count_nonzero(found == encoder.end_id) != len(kept):
                 raise UsageError(
                     f"{tokenizer.path}: gives its document end {encoder.end} for the text of a document in {path}. "
@@ -119,7 +119,7 @@ def encode_work(
             rows["low"], rows["high"] = hashes[:, 0], hashes[:, 1]
             rows["n"], rows["tokens"] = [n for _, n, _ in kept], [size for _, _, size in kept]
             rows_out.write(rows.tobytes())
-            ids_out.write(found.astype(dtype).tobytes())
+            ids_out.write(found.tobytes())
             receipt.kept += len(kept)
             total += len(found)
     receipt.bytes = receipt.read_bytes

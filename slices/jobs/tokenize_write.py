@@ -98,7 +98,9 @@ def slice_work(context: TaskContext, *, shards: Sequence[Encoded], held: bool, t
             for rows, ids in read_documents(context, shard, target.dtype):
                 mine = held_out(rows, target.held_out) == held
                 places = [b"%b#%d" % (shard.path.encode(), n) for n in rows["n"][mine].tolist()]
-                out.add(ids[np.repeat(mine, rows["tokens"])], rows["tokens"][mine], places)
+                if not mine.all():  # a mask over every token costs more than all else here
+                    ids = ids[np.repeat(mine, rows["tokens"])]
+                out.add(ids, rows["tokens"][mine], places)
     _told(context, out, {shards[0].slice: [out.documents, out.tokens]}, held)
 
 
