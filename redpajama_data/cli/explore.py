@@ -17,15 +17,17 @@ from redpajama_data.explorer.serve import Server
 from redpajama_data.io import storage
 from redpajama_data.reports.totals import amount
 from redpajama_data.whole_run import cores
+from slices.jobs.embed import LARGEST
 
 
 @click.command()
 @click.argument("root", required=False)
 @click.option("--slice", "slices", multiple=True, metavar="NAME", help="Of this slice only; may be given again.")
 @click.option("--job", metavar="NAME", help="Of what this job left (exact, fuzzy, ...), not of what slices published.")
-@click.option("--documents", type=int, metavar="N", help="On the map, 200000 at most. Default: 100000.")
+@click.option("--documents", type=int, metavar="N", help="On the map. Default: 100000; most: 200000.")
 @click.option("--seed", type=int, metavar="N", help="Another seed draws other documents. Default: 0.")
 @click.option("--clusters", type=int, metavar="N", help="Default: by the number of documents, 60 at most.")
+@click.option("--model", metavar="PATH", help="Vectors by a model: fastText, SentencePiece, sentence-transformers.")
 @click.option("--export", "to", default="explorer", show_default=True, metavar="DIR", help="Where the page goes.")
 @click.option("--parquet", metavar="FILE", help="Also a table: x, y, neighbours, and what is known. Needs pyarrow.")
 @click.option("--serve", is_flag=True, help="Serve the page on this machine, with the texts of more than 20,000.")
@@ -38,6 +40,7 @@ def explore(
     documents: int | None,
     seed: int | None,
     clusters: int | None,
+    model: str | None,
     to: str,
     parquet: str | None,
     serve: bool,
@@ -61,7 +64,7 @@ def explore(
     rpj explore out --serve
     """
     root = root_here(root)
-    settings = {"slices": slices or None, "documents": documents, "seed": seed, "clusters": clusters}
+    settings = {"slices": slices or None, "documents": documents, "seed": seed, "clusters": clusters, "model": model}
     place = storage.join(root, job) if job else root
     report = api.run_job("embed", place, settings, root=root, workers=workers, quiet=quiet or json_out, **rest)
     (part,) = report.slices
@@ -72,7 +75,8 @@ def explore(
     if json_out:
         output.echo_json({**asdict(made), "parquet": parquet})
     else:
-        sampled = f", a sample of {made.of:,}" if made.of > made.documents else ""
+        most = f" (a map holds {LARGEST:,})" if (documents or 0) > LARGEST else ""
+        sampled = f", a sample of {made.of:,}{most}" if made.of > made.documents else ""
         click.echo(f"{made.page}: {made.documents:,} documents{sampled}, {amount(made.files[made.page])}B")
         if made.beside and not serve:
             click.echo(f"Texts lie beside it. To read them: rpj explore {root} --export {to} --serve")

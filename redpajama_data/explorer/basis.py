@@ -77,6 +77,13 @@ def weigh(terms: Terms, sizes: npt.NDArray[Any], buckets: npt.NDArray[np.uint32]
     return Sparse(begins, columns, values.astype(np.float32), len(buckets))
 
 
+def vector_of(terms: Terms, words: Basis, middle: Floats) -> Floats:
+    """The vector of one text on a map, by its terms: of length 1, ``middle`` is where the vectors of the map lie."""
+    matrix = weigh(terms, np.array([len(terms)]), words.buckets, words.weights)
+    found: Floats = unit(unit(matrix.times(words.axes)) - middle)[0]
+    return found
+
+
 def learn(matrix: Sparse, seed: int) -> Floats:
     """The axes of the truncated SVD of a matrix: its right singular vectors, a column each, the largest first; zeros
     where it has fewer. The sign of an axis is such that its largest entry is positive."""
@@ -96,6 +103,19 @@ def learn(matrix: Sparse, seed: int) -> Floats:
     found = small @ vectors[:, order] / np.sqrt(values[order])
     axes[:, : len(order)] = signed(found)
     return axes
+
+
+def turn(vectors: Floats) -> tuple[Floats, Floats]:
+    """The middle of vectors of a model, and their principal axes as columns, the largest first: as many as
+    :data:`DIMENSIONS`, zeros where the model has fewer."""
+    width = vectors.shape[1]
+    middle = vectors.mean(axis=0, dtype=np.float64) if len(vectors) else np.zeros(width)
+    centred = vectors.astype(np.float64) - middle
+    values, found = np.linalg.eigh(centred.T @ centred)
+    found = signed(found[:, np.argsort(-values, kind="stable")[:DIMENSIONS]])
+    axes = np.zeros((width, DIMENSIONS), np.float32)
+    axes[:, : found.shape[1]] = found
+    return middle.astype(np.float32), axes
 
 
 def _orthogonal(matrix: Floats) -> Floats:

@@ -40,8 +40,8 @@ _decode_line = msgspec.json.Decoder(_Line).decode
 @dataclass(slots=True)
 class Card:
     """A document as it is shown: the id of its raw record, shard and line (from 0), what its meta says of it, all
-    numbers of the meta and the ``characters`` of the text, the meta as JSON, the beginning of the text, and what jobs
-    made of it.
+    numbers of the meta and the ``characters`` of the text, the meta as JSON, the beginning of the text, what jobs
+    made of it, ids of those that left as copies of it, and whether it was published or dropped.
     """
 
     id: str
@@ -58,6 +58,8 @@ class Card:
     text: str
     verdict: str = ""
     verdicts: list[str] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
+    layer: str = "published"
 
 
 def cards(root: str, of: Map, *, characters: int, workers: int = 1) -> Iterator[Card]:
@@ -67,10 +69,11 @@ def cards(root: str, of: Map, *, characters: int, workers: int = 1) -> Iterator[
     """
     found = verdicts(root, of)
     for card, point in zip(_cards(root, of, characters, workers), of.points, strict=True):
-        if found:
-            own = found.get(f"{of.shards[point['shard']]}#{point['line']}", [])
-            card.verdict = kind_of(own)
-            card.verdicts = [f"{rule}: {said}" for rule, said in own]
+        name = f"{of.shards[point['shard']]}#{point['line']}"
+        own = found.of.get(name, [])
+        card.verdict = kind_of(own) if found.jobs else ""
+        card.verdicts = [f"{rule}: {said}" for rule, said in own]
+        card.copies = found.copies.get(name, [])
         yield card
 
 

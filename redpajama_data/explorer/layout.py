@@ -27,12 +27,19 @@ _PAIRS = 400  # documents up to which all pairs take less time than a grid
 
 def principal(vectors: npt.NDArray[Any], count: int) -> npt.NDArray[np.float32]:
     """Vectors along their first principal axes, the largest first; zeros where there are fewer axes."""
-    centred = vectors.astype(np.float64) - vectors.mean(axis=0)
+    middle, axes = principal_axes(vectors, count)
+    found: npt.NDArray[np.float32] = ((vectors.astype(np.float64) - middle) @ axes).astype(np.float32)
+    return found
+
+
+def principal_axes(vectors: npt.NDArray[Any], count: int) -> tuple[Places, Places]:
+    """The middle of vectors, and their first principal axes as columns."""
+    middle: Places = vectors.mean(axis=0)
+    centred = vectors.astype(np.float64) - middle
     values, axes = np.linalg.eigh(centred.T @ centred)
     axes = axes[:, np.argsort(-values, kind="stable")[:count]]
     axes *= np.where(axes[np.argmax(np.abs(axes), axis=0), np.arange(axes.shape[1])] < 0, -1, 1)
-    found: npt.NDArray[np.float32] = (centred @ axes).astype(np.float32)
-    return found
+    return middle, axes
 
 
 def layout(neighbours: Ints, start: npt.NDArray[Any]) -> Places:

@@ -22,11 +22,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from redpajama_data.explorer.basis import Basis
 from redpajama_data.explorer.documents import Card
 from redpajama_data.explorer.points import AXES, Map
+from redpajama_data.explorer.sparse import Floats
 from redpajama_data.io.shards import to_json
 
-KINDS = ("slice", "language", "licence", "verdict")  # columns of words; the cluster is one more
+KINDS = ("slice", "language", "licence", "verdict", "layer")  # columns of words; the cluster is one more
 _NUMBERS = 16  # fields that can be a colour: those that most documents have
 _FEW = 0.01  # a field of a smaller share of the documents is none
 _MOST_KINDS = 2_000  # languages or licences told apart; a field of more is no such thing
@@ -57,7 +59,8 @@ class Columns:
             rows.append(row)
             numbers.append(number)
         shown = {"title": card.title, "id": card.id, "url": card.url, "source": card.source, "shard": card.shard}
-        self.cards.append({**shown, "line": card.line, **({"verdicts": card.verdicts} if card.verdicts else {})})
+        lists = {"verdicts": card.verdicts, "copies": card.copies}
+        self.cards.append({**shown, "line": card.line, **{name: held for name, held in lists.items() if held}})
 
     def chosen_numbers(self) -> list[str]:
         """The fields that are shown: ``characters``, then those of most documents that are not all alike."""
@@ -70,14 +73,26 @@ class Columns:
         return sorted(varied[:_NUMBERS], key=lambda name: name != "characters")
 
 
-def render(of: Map, columns: Columns, texts: Iterable[dict[str, str]] | None, *, root: str, title: str) -> bytes:
-    """The page. ``texts`` are ``{"text", "meta"}`` of each document; None: they lie beside the page."""
+def render(
+    of: Map,
+    columns: Columns,
+    texts: Iterable[dict[str, str]] | None,
+    *,
+    root: str,
+    title: str,
+    dropped_of: int = 0,
+) -> bytes:
+    """The page. ``texts`` are ``{"text", "meta"}`` of each document; None: they lie beside the page. Those of the layer
+    ``dropped`` are some of ``dropped_of``."""
     numbers = columns.chosen_numbers()
     places = quantised(of)
     kinds: dict[str, npt.NDArray[Any]] = {name: np.frombuffer(columns.kinds[name], "<u2") for name in KINDS}
     kinds["cluster"] = of.points["cluster"]
     about = {
-        "documents": len(of),
+        "rows": len(of),
+        "documents": int((kinds["layer"] == columns.names["layer"].get("published", 0)).sum()),
+        "dropped_of": dropped_of,
+        "model": of.model,
         "of": sum(of.of.values()),
         "root": shlex.quote(root),
         "axes": ["map x", "map y", *(f"component {i}" for i in range(1, AXES + 1))],
@@ -103,9 +118,11 @@ def render(of: Map, columns: Columns, texts: Iterable[dict[str, str]] | None, *,
         "cards": to_json(columns.cards),
         "vectors": np.rint(of.vectors * (127 / largest)).astype("i1").tobytes(),
     }
+    if of.words is not None:
+        sections["words"] = packed_words(of.words, of.middle)
     if texts is not None:
         sections["texts"] = to_json(list(texts))
-    style, script = read("style.css"), "".join(map(read, ("data.js", "view.js", "main.js")))
+    style, script = read("style.css"), "".join(map(read, ("data.js", "query.js", "view.js", "main.js")))
     filled = {
         "title": html.escape(title),
         "policy": (
@@ -120,6 +137,22 @@ def render(of: Map, columns: Columns, texts: Iterable[dict[str, str]] | None, *,
     }
     page = re.sub(r"@(title|policy|style|script|data)@", lambda match: filled[match[1]], read("page.html"))
     return page.encode()
+
+
+def packed_words(words: Basis, middle: Floats) -> bytes:
+    """What the page makes the vector of a pasted text with: ``middle``, then of each word the step from the number
+    before, the weight, the size of its axes, and those as numbers of one byte (f4; u4, f4, f4, i1)."""
+    scales = np.abs(words.axes).max(axis=1, initial=0) / 127
+    axes = np.rint(words.axes / np.where(scales == 0, 1, scales)[:, None])
+    steps = np.diff(words.buckets.astype("<i8"), prepend=0)
+    parts = (
+        middle.astype("<f4"),
+        steps.astype("<u4"),
+        words.weights.astype("<f4"),
+        scales.astype("<f4"),
+        axes.astype("i1"),
+    )
+    return b"".join(part.tobytes() for part in parts)
 
 
 def quantised(of: Map) -> list[npt.NDArray[np.uint16]]:

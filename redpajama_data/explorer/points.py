@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from redpajama_data.errors import UsageError
+from redpajama_data.explorer.basis import DIMENSIONS, Basis
+from redpajama_data.explorer.sparse import Floats
 from redpajama_data.io import storage
 
 JOB = "embed"
-POINTS, VECTORS, CLUSTERS = "points.npy", "vectors.npy", "clusters.json"
+POINTS, VECTORS, WORDS, CLUSTERS = "points.npy", "vectors.npy", "words.npy", "clusters.json"
 AXES = 5  # principal components, as many as the page of the published project offered
 NEAR = 10  # neighbours of a document that are kept
 POINT = np.dtype(
@@ -28,6 +30,7 @@ POINT = np.dtype(
         ("near", "<i4", (NEAR,)),  # rows of the nearest documents; -1: there are fewer
     ]
 )
+WORD = np.dtype([("bucket", "<u4"), ("weight", "<f4"), ("axes", "<f4", (DIMENSIONS,))])  # of words.npy
 
 
 class Cluster(msgspec.Struct):
@@ -42,12 +45,15 @@ class _About(msgspec.Struct):
     of: dict[str, int]
     shards: list[str]
     clusters: list[Cluster]
+    middle: list[float]
+    model: str
 
 
 @dataclass(frozen=True)
 class Map:
     """A map: its points, their vectors (of length 1), the shards that points name, the clusters; ``of`` is how many
-    documents each slice has, on the map or not."""
+    documents each slice has, on the map or not. ``words`` and ``middle`` give the vector of any text; ``words`` is None
+    when a model gave the vectors, which ``model`` names ("": none did)."""
 
     points: npt.NDArray[Any]
     vectors: npt.NDArray[np.float32]
@@ -55,6 +61,9 @@ class Map:
     clusters: list[Cluster]
     of: dict[str, int]
     seed: int
+    middle: Floats
+    words: Basis | None = None
+    model: str = ""
 
     def __len__(self) -> int:
         return len(self.points)
@@ -62,10 +71,23 @@ class Map:
 
 def load(root: str) -> Map:
     """The map of a root. Raises :class:`UsageError` when it has none."""
-    about = storage.read_bytes(storage.join(root, JOB, CLUSTERS))
-    points, vectors = (storage.read_bytes(storage.join(root, JOB, name)) for name in (POINTS, VECTORS))
+    place = storage.join(root, JOB)
+    about, points, vectors, words = (
+        storage.read_bytes(storage.join(place, name)) for name in (CLUSTERS, POINTS, VECTORS, WORDS)
+    )
     if about is None or points is None or vectors is None:
         raise UsageError(f"{root}: no map of its documents there. Make one: rpj explore {root}")
     found = msgspec.json.decode(about, type=_About)
-    arrays = [np.lib.format.read_array(io.BytesIO(data), allow_pickle=False) for data in (points, vectors)]
-    return Map(arrays[0], arrays[1], found.shards, found.clusters, found.of, found.seed)
+    middle = np.array(found.middle, np.float32)
+    basis = None
+    if words is not None and not found.model:
+        rows = _array(words)
+        basis = Basis(rows["bucket"].copy(), rows["weight"].copy(), rows["axes"].copy())
+    return Map(
+        _array(points), _array(vectors), found.shards, found.clusters, found.of, found.seed, middle, basis, found.model
+    )
+
+
+def _array(data: bytes) -> npt.NDArray[Any]:
+    found: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    return found

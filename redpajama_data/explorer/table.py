@@ -14,7 +14,7 @@ from redpajama_data.release.parquet import library
 __all__ = ["library", "writing"]
 _TOGETHER = 2_000  # rows of a row group
 _LEVEL = 7
-_SHOWN = ("id", "slice", "title", "url", "source", "language", "licence", "meta", "text")
+_SHOWN = ("id", "slice", "title", "url", "source", "language", "licence", "layer", "verdict", "meta", "text")
 
 
 class Rows:

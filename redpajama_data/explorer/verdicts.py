@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from redpajama_data.engine import receipts
@@ -15,14 +16,25 @@ from redpajama_data.io.shards import read_jsonl
 Verdict = tuple[str, str]
 """The job with its rule, ``fuzzy: near_duplicate``; and all that its ledger says, in a line."""
 _KNOWN = ("id", "rule", "measured", "limit")
+COPIES = 20  # copies of a document that are named
 
 
-def verdicts(root: str, of: Map) -> dict[str, list[Verdict]]:
-    """The verdicts on the documents of a map, by id (``root:/c4/NAME.jsonl.zst#17``), from the ledgers of the jobs that
-    read the same shards; a document without one stayed in all of them."""
+@dataclass
+class Verdicts:
+    """By id (``root:/c4/NAME.jsonl.zst#17``) the verdicts on a document, and the ids of those that left as its copies,
+    some of many. ``jobs``: whether any job read the same shards; a document without a verdict stayed in all of them.
+    """
+
+    of: dict[str, list[Verdict]] = field(default_factory=dict)
+    copies: dict[str, list[str]] = field(default_factory=dict)
+    jobs: bool = False
+
+
+def verdicts(root: str, of: Map) -> Verdicts:
+    """The verdicts on the documents of a map, from the ledgers of the jobs that read the same shards."""
     wanted = {f"{of.shards[shard]}#{line}" for shard, line in of.points[["shard", "line"]].tolist()}
     shards = {path for path in of.shards if path.startswith(WITHIN)}
-    found: dict[str, list[Verdict]] = {}
+    found = Verdicts()
     for note in slices_of(root):
         if note.kind != "corpus":
             continue
@@ -30,13 +42,19 @@ def verdicts(root: str, of: Map) -> dict[str, list[Verdict]]:
             if "drops" not in receipt.outputs or shards.isdisjoint(receipt.inputs):
                 continue
             for entry in read_jsonl(storage.join(root, receipt.outputs["drops"].path)):
+                found.jobs = True
                 if entry["id"] in wanted:
-                    verdict = (f"{note.slice}: {entry['rule']}", _said(entry))
-                    found.setdefault(entry["id"], []).append(verdict)
+                    found.of.setdefault(entry["id"], []).append((f"{note.slice}: {entry['rule']}", said(entry)))
+                stayed = entry.get("survivor", entry["measured"])
+                if isinstance(stayed, str) and stayed in wanted:
+                    copies = found.copies.setdefault(stayed, [])
+                    if len(copies) < COPIES and entry["id"] not in copies:
+                        copies.append(entry["id"])
     return found
 
 
-def _said(entry: dict[str, Any]) -> str:
+def said(entry: dict[str, Any]) -> str:
+    """What a ledger says of a record, in a line."""
     more: Iterable[str] = (f", {key} {value}" for key, value in entry.items() if key not in _KNOWN)
     return f"measured {entry['measured']}, limit {entry['limit']}{''.join(more)}"
 

@@ -2,8 +2,8 @@
 
     hash         one task a shard: a hash of every text
     cut          one task a slice: which hash is the largest on the map
-    terms        one task a shard: the words of the documents on the map, as numbers
-    fit          one task: the axes of a truncated SVD of at most 20,000 of them
+    terms        one task a shard: the words of the documents on the map, as numbers; with a model, what it gives
+    fit          one task: the axes of a truncated SVD of at most 20,000 of them, or the principal ones of a model
     vectors      one task a shard: every document along these axes
     map          one task: neighbours, clusters, principal axes and the layout, in ROOT/embed
 
@@ -24,18 +24,25 @@ from redpajama_data.engine.receipts import Output, Receipt
 from redpajama_data.engine.stages import Job, Planned, RunSettings, Stage, StageInput
 from redpajama_data.engine.task_names import numbered_name
 from redpajama_data.errors import UsageError
+from redpajama_data.explorer.encoders import Encoder, find_encoder
+from redpajama_data.explorer.mapping import Part, fit_work, map_work, vectors_work
 from redpajama_data.explorer.points import JOB as NAME
-from redpajama_data.explorer.work import Part, fit_work, hash_work, map_work, takes, terms_work, vectors_work
+from redpajama_data.explorer.work import hash_work, takes, terms_work
 from redpajama_data.release.sampling import Choice, cut_work
+
+LARGEST = 200_000  # documents of a map: with more a page takes longer to open than anybody waits
 
 
 class EmbedSettings(SliceSettings):
     """Settings of the map."""
 
-    documents: int = Field(100_000, gt=0, le=200_000, description="on the map, of all slices together")
+    documents: int = Field(
+        100_000, gt=0, description=f"on the map, of all slices together; {LARGEST:,} at most, a sample of more"
+    )
     slices: tuple[str, ...] = Field((), description="of these slices only; default: all")
     seed: int = Field(0, ge=0, lt=1 << 32, description="another seed draws other documents")
     clusters: int | None = Field(None, gt=0, le=1_000, description="how many; default: by the number of documents")
+    model: str | None = Field(None, description="path of a model: fastText, SentencePiece, sentence-transformers")
 
 
 def _plan_hash(given: StageInput, *, settings: EmbedSettings) -> list[Planned]:
@@ -68,7 +75,7 @@ def _counts(hashed: Sequence[Receipt]) -> dict[str, int]:
 
 def _plan_cut(given: StageInput, *, settings: EmbedSettings) -> list[Planned]:
     own = _by_slice(given.receipts["hash"])
-    wanted = takes(_counts(given.receipts["hash"]), settings.documents)
+    wanted = takes(_counts(given.receipts["hash"]), min(settings.documents, LARGEST))
     if not wanted:
         raise UsageError("no documents there. Run a slice first: rpj run --slice github")
     planned = []
@@ -79,7 +86,7 @@ def _plan_cut(given: StageInput, *, settings: EmbedSettings) -> list[Planned]:
     return planned
 
 
-def _plan_terms(given: StageInput, *, settings: EmbedSettings) -> list[Planned]:
+def _plan_terms(given: StageInput, *, settings: EmbedSettings, encoder: Encoder | None) -> list[Planned]:
     own = _by_slice(given.receipts["hash"])
     raw_files = {raw.path: raw for raw in given.inputs}
     found: dict[str, Choice] = {}
@@ -92,7 +99,13 @@ def _plan_terms(given: StageInput, *, settings: EmbedSettings) -> list[Planned]:
     return [
         Planned(
             receipt.task,
-            partial(terms_work, path=receipt.inputs[0], choice=found[receipt.inputs[0]], seed=settings.seed),
+            partial(
+                terms_work,
+                path=receipt.inputs[0],
+                choice=found[receipt.inputs[0]],
+                seed=settings.seed,
+                encoder=encoder,
+            ),
             [raw_files[receipt.inputs[0]], receipt.outputs["hashes"]],
         )
         for receipt in given.receipts["hash"]
@@ -109,6 +122,7 @@ def _parts(given: StageInput) -> list[Part]:
             receipt.outputs["documents"].path,
             receipt.outputs["terms"].path,
             receipt.outputs["words"].path,
+            receipt.outputs["raw"].path if "raw" in receipt.outputs else "",
             vectors.get(receipt.task, ""),
         )
         for receipt in given.receipts["terms"]
@@ -117,29 +131,40 @@ def _parts(given: StageInput) -> list[Part]:
 
 
 def _files(given: StageInput, roles: Sequence[str]) -> list[Output]:
-    return [receipt.outputs[role] for receipt in given.receipts["terms"] if receipt.kept for role in roles]
+    return [
+        receipt.outputs[role]
+        for receipt in given.receipts["terms"]
+        if receipt.kept
+        for role in roles
+        if role in receipt.outputs
+    ]
 
 
 def _plan_fit(given: StageInput, *, settings: EmbedSettings) -> list[Planned]:
     work = partial(fit_work, parts=_parts(given), seed=settings.seed)
-    return [Planned("axes", work, _files(given, ("documents", "terms")))]
+    return [Planned("axes", work, _files(given, ("documents", "terms", "raw")))]
 
 
 def _plan_vectors(given: StageInput) -> list[Planned]:
     (fitted,) = given.receipts["fit"]
     axes = fitted.outputs["basis"]
+    turn = fitted.outputs.get("turn")
     kept = [receipt for receipt in given.receipts["terms"] if receipt.kept]
     return [
         Planned(
             receipt.task,
-            partial(vectors_work, part=part, basis_file=axes.path),
-            [receipt.outputs["documents"], receipt.outputs["terms"], axes],
+            partial(vectors_work, part=part, basis_file=axes.path, turn_file=turn.path if turn else ""),
+            [
+                *(receipt.outputs[role] for role in ("documents", "terms", "raw") if role in receipt.outputs),
+                axes,
+                *([turn] if turn else []),
+            ],
         )
         for receipt, part in zip(kept, _parts(given), strict=True)
     ]
 
 
-def _plan_map(given: StageInput, *, settings: EmbedSettings) -> list[Planned]:
+def _plan_map(given: StageInput, *, settings: EmbedSettings, encoder: Encoder | None) -> list[Planned]:
     (fitted,) = given.receipts["fit"]
     axes = fitted.outputs["basis"]
     work = partial(
@@ -149,6 +174,7 @@ def _plan_map(given: StageInput, *, settings: EmbedSettings) -> list[Planned]:
         count=settings.clusters,
         seed=settings.seed,
         of=_counts(given.receipts["hash"]),
+        encoder=encoder,
     )
     reads = [*_files(given, ("documents", "terms", "words")), axes]
     reads += [receipt.outputs["vectors"] for receipt in given.receipts["vectors"]]
@@ -156,7 +182,9 @@ def _plan_map(given: StageInput, *, settings: EmbedSettings) -> list[Planned]:
 
 
 def stages(settings: EmbedSettings, run: RunSettings) -> list[Stage]:
-    """Six stages; the map is made of all shards or not at all."""
+    """Six stages; the map is made of all shards or not at all. Raises :class:`MissingModel` for a model that cannot be
+    used."""
+    encoder = None if settings.model is None else find_encoder(settings.model)
 
     def stage(name: str, plan: partial[list[Planned]], *reads: str) -> Stage:
         return Stage(name, plan, reads, whole=reads)
@@ -164,17 +192,17 @@ def stages(settings: EmbedSettings, run: RunSettings) -> list[Stage]:
     return [
         Stage("hash", partial(_plan_hash, settings=settings)),
         stage("cut", partial(_plan_cut, settings=settings), "hash"),
-        stage("terms", partial(_plan_terms, settings=settings), "hash", "cut"),
+        stage("terms", partial(_plan_terms, settings=settings, encoder=encoder), "hash", "cut"),
         stage("fit", partial(_plan_fit, settings=settings), "terms"),
         stage("vectors", partial(_plan_vectors), "terms", "fit"),
-        stage("map", partial(_plan_map, settings=settings), "hash", "terms", "fit", "vectors"),
+        stage("map", partial(_plan_map, settings=settings, encoder=encoder), "hash", "terms", "fit", "vectors"),
     ]
 
 
 JOB = Job(
     name=NAME,
     summary="a map of the documents by content",
-    revision=1,
+    revision=2,  # 2: words.npy, the middle
     patterns=PATTERNS,
     settings=EmbedSettings,
     stages=stages,

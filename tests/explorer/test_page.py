@@ -100,9 +100,22 @@ def test_a_root_without_a_map_and_a_bad_size_say_what_to_do(tmp_path: Path, tiny
     root = a_root(tmp_path, tiny_tokenizer, {"c4/a": TEXTS[:3]})
     with pytest.raises(UsageError, match="rpj explore"):
         export(str(root), str(tmp_path / "to"))
-    done = CliRunner().invoke(cli, ["explore", str(root), "--documents", "200001"])
+    done = CliRunner().invoke(cli, ["explore", str(root), "--documents", "0"])
     assert done.exit_code == 2
-    assert "200000" in done.output
+    assert "documents" in done.output
+
+
+def test_more_documents_than_a_map_holds_are_sampled_and_that_is_said(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slices.jobs.embed.LARGEST", 30)
+    monkeypatch.setattr("redpajama_data.cli.explore.LARGEST", 30)
+    words = ["explore", str(root), "--job", "toy_job", "--export", str(tmp_path / "to"), "--executor", "serial"]
+    done = CliRunner().invoke(cli, [*words, "--documents", "1000000"])
+    assert done.exit_code == 0, done.output
+    assert "30 documents, a sample of 60 (a map holds 30)" in done.output
+    about = sections((tmp_path / "to" / exporting.PAGE).read_bytes())["about"]
+    assert (about["documents"], about["of"]) == (30, 60)
 
 
 def test_the_command_makes_a_page_and_a_table(root: Path, tmp_path: Path) -> None:

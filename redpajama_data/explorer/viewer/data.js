@@ -21,7 +21,7 @@ async function unpackJson(id) {
 
 async function load() {
   const about = await unpackJson("about");
-  const n = about.documents;
+  const n = about.rows;
   const columns = await unpack("columns");
   let at = 0;
   const take = (Kind, size) => {
@@ -35,6 +35,7 @@ async function load() {
   for (const name of about.numbers) data.numbers[name] = take(Float32Array, n);
   data.cards = await unpackJson("cards");
   data.vectors = new Int8Array(await unpack("vectors"));
+  data.words = await loadWords(about.dimensions);
   data.texts = await unpackJson("texts");
   // Above the limit texts are beside the page, for `rpj explore --serve`; a page from disk asks nobody for them.
   data.served = !data.texts && location.protocol.startsWith("http");

@@ -1,5 +1,7 @@
 // What is around the map: filters, legend, list, and the document.
 
+const FILTERS = ["language", "licence", "verdict", "cluster", "layer"];
+
 function element(name, text, parent) {
   const made = document.createElement(name);
   if (text !== undefined) made.textContent = text;
@@ -15,6 +17,14 @@ function commandOf(data, i) {
   return `rpj explain ${data.about.root} '${data.cards[i].id.replaceAll("'", "'\\''")}'`;
 }
 
+function countOf(about, shown) {
+  const figure = (count) => count.toLocaleString("en");
+  const dropped = about.rows - about.documents;
+  const sampled = about.of > about.documents ? ` sampled from ${figure(about.of)}` : "";
+  if (!dropped) return `${figure(shown)} of ${figure(about.rows)}${sampled} documents`;
+  return `${figure(shown)} of ${figure(about.rows)} documents: ${figure(about.documents)} published${sampled}, ${figure(dropped)} of ${figure(about.dropped_of)} dropped`;
+}
+
 async function start() {
   const data = await load(), { about, n } = data;
   const hidden = new Set();
@@ -25,15 +35,16 @@ async function start() {
   options("colour", [...kindNames, ...about.numbers].map((name) => [name, name]));
   for (const id of ["x", "y"]) options(id, about.axes.map((name) => [name, name]));
   byId("y").value = about.axes[1];
-  for (const name of ["language", "licence", "verdict", "cluster"]) {
+  for (const name of FILTERS) {
     options(name, [["", "all"], ...about.kinds[name].map((label, k) => [k, label || "none"])]);
     byId(name).parentElement.hidden = about.kinds[name].length < 2;
   }
+  byId("query").hidden = !data.words;
   options("number", about.numbers.map((name) => [name, name]));
   if (!data.texts && !data.served) byId("search").placeholder = "titles and addresses (texts: --serve)";
 
   function update() {
-    const wanted = ["language", "licence", "verdict", "cluster"]
+    const wanted = FILTERS
       .filter((name) => byId(name).value !== "")
       .map((name) => [data.kinds[name], +byId(name).value]);
     const column = data.numbers[byId("number").value];
@@ -48,10 +59,15 @@ async function start() {
       view.shown[i] = ok ? 1 : 0;
       if (ok) rows.push(i);
     }
-    const of = about.of > n ? ` of ${n.toLocaleString("en")} sampled from ${about.of.toLocaleString("en")}` : ` of ${n.toLocaleString("en")}`;
-    byId("count").textContent = `${rows.length.toLocaleString("en")}${of} documents`;
+    byId("count").textContent = countOf(about, rows.length);
     byId("listed").textContent = rows.length > LISTED ? `The first ${LISTED} shown` : "Shown";
-    list(byId("list"), rows.slice(0, LISTED).map((i) => [i, about.kinds.slice[data.kinds.slice[i]]]));
+    const like = data.numbers[LIKENESS];
+    if (like) {
+      rows.sort((a, b) => like[b] - like[a] || a - b);
+      byId("listed").textContent = "Most like the text";
+    }
+    list(byId("list"), rows.slice(0, LISTED).map((i) =>
+      [i, `${about.kinds.slice[data.kinds.slice[i]]}${like ? ` ${like[i].toFixed(3)}` : ""}`]));
     view.draw();
   }
 
@@ -101,10 +117,11 @@ async function start() {
       } else held.textContent = value;
     };
     for (const name of kindNames) fact(name, about.kinds[name][data.kinds[name][i]]);
-    for (const verdict of card.verdicts || []) fact("job", verdict);
+    for (const verdict of card.verdicts || []) fact(card.shard ? "job" : "left at", verdict);
     fact("source", card.source);
     fact("url", card.url);
-    fact("shard", `${card.shard}, line ${card.line + 1}`);
+    for (const copy of card.copies || []) fact("left as its copy", copy);
+    if (card.shard) fact("shard", `${card.shard}, line ${card.line + 1}`);
     for (const name of about.numbers) {
       if (!Number.isNaN(data.numbers[name][i])) fact(name, String(+data.numbers[name][i].toPrecision(6)));
     }
@@ -130,7 +147,26 @@ async function start() {
     update();
   }
 
-  for (const id of ["language", "licence", "verdict", "cluster", "number", "from", "to"]) byId(id).addEventListener("input", update);
+  for (const id of [...FILTERS, "number", "from", "to"]) byId(id).addEventListener("input", update);
+  function like() {
+    const vector = vectorOf(byId("pasted").value, data.words);
+    byId("likeness").textContent = vector ? "" : "No word of it is known to this map.";
+    if (!vector) return;
+    const cosines = cosinesWith(vector, data), fresh = !data.numbers[LIKENESS];
+    data.numbers[LIKENESS] = cosines;
+    data.axes[LIKENESS] = Uint16Array.from(cosines, (cosine) => (cosine + 1) / 2 * 65535);
+    if (fresh) {
+      for (const id of ["colour", "x", "y", "number"]) options(id, [[LIKENESS, LIKENESS]]);
+    }
+    for (const id of ["x", "y"]) view[id] = data.axes[byId(id).value];
+    byId("colour").value = LIKENESS;
+    hidden.clear();
+    view.colourBy(LIKENESS);
+    legend();
+    update();
+  }
+
+  byId("like").addEventListener("click", like);
   let waiting = 0;
   byId("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(search, 200); });
   byId("colour").addEventListener("input", (event) => { hidden.clear(); view.colourBy(event.target.value); legend(); update(); });
@@ -142,7 +178,7 @@ async function start() {
     event.target.setAttribute("aria-pressed", String(view.lassoOn));
   });
   byId("reset").addEventListener("click", () => {
-    for (const id of ["search", "language", "licence", "verdict", "cluster", "from", "to"]) byId(id).value = "";
+    for (const id of ["search", ...FILTERS, "from", "to"]) byId(id).value = "";
     hidden.clear();
     words = view.lassoed = null;
     view.selected = -1;

@@ -5,6 +5,20 @@ const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00
 const GREY = "#8a8a8a";
 const RAMP = ["#30123b", "#4669e1", "#1ac7c2", "#a2d93c", "#f5a833", "#c1300f"];
 const LISTED = 200;
+const LIKENESS = "likeness"; // to a pasted text: the cosine
+
+// How a dropped document is drawn: wider than others, so that it is seen among them.
+function cross(pen, x, y, size) {
+  const arm = size + 1.5;
+  pen.lineWidth = Math.max(1.5, size / 2.5);
+  pen.strokeStyle = pen.fillStyle;
+  pen.beginPath();
+  pen.moveTo(x - arm, y - arm);
+  pen.lineTo(x + arm, y + arm);
+  pen.moveTo(x - arm, y + arm);
+  pen.lineTo(x + arm, y - arm);
+  pen.stroke();
+}
 
 class MapView {
   constructor(data, changed, chosen) {
@@ -67,6 +81,7 @@ class MapView {
     const { pen, x, y, group, shown } = this, { width, height } = this.canvas;
     const { k, ox, oy } = this.scale();
     const size = Math.max(1.5, Math.min(7, 180 / Math.sqrt(this.data.n) * Math.sqrt(this.zoom))) * ratio;
+    const left = this.data.kinds.layer, dropped = this.data.about.kinds.layer.indexOf("dropped");
     pen.clearRect(0, 0, width, height);
     pen.globalAlpha = this.data.n > 20000 ? 0.6 : 0.8;
     for (let g = 0; g < this.palette.length; g++) {
@@ -75,7 +90,8 @@ class MapView {
         if (group[i] !== g || !shown[i]) continue;
         const px = ox + x[i] * k, py = oy + (65535 - y[i]) * k;
         if (px > -size && py > -size && px < width + size && py < height + size) {
-          pen.fillRect(px - size / 2, py - size / 2, size, size);
+          if (left && left[i] === dropped) cross(pen, px, py, size);
+          else pen.fillRect(px - size / 2, py - size / 2, size, size);
         }
       }
     }
