@@ -60,7 +60,7 @@ tour: sample .venv/.installed-test
 	$(BIN)/rpj forget build/sample-again --url-host news.libellous-press.example --reason tour
 	$(BIN)/rpj verify build/sample-again
 	$(BIN)/rpj find build/sample-again --url-host news.libellous-press.example; test $$? -eq 1
-	$(BIN)/rpj explore build/sample-run --export build/explorer --parquet build/explorer/map.parquet --quiet
+	$(BIN)/rpj explore build/sample-run --export build/explorer --parquet build/explorer/map.parquet --dropped 300 --quiet
 	$(BIN)/rpj help format > /dev/null
 	# From addresses to totals: every source in miniature on loopback, download --all, run --all, count-tokens. No network.
 	$(BIN)/python -m tests.download.offline build/tour-download

@@ -11,6 +11,7 @@ import click
 
 from redpajama_data import api
 from redpajama_data.cli import options, output
+from redpajama_data.cli.report import READERS
 from redpajama_data.defaults import root_here
 from redpajama_data.explorer import export as exporting
 from redpajama_data.explorer.serve import Server
@@ -28,6 +29,9 @@ from slices.jobs.embed import LARGEST
 @click.option("--seed", type=int, metavar="N", help="Another seed draws other documents. Default: 0.")
 @click.option("--clusters", type=int, metavar="N", help="Default: by the number of documents, 60 at most.")
 @click.option("--model", metavar="PATH", help="Vectors by a model: fastText, SentencePiece, sentence-transformers.")
+@click.option(
+    "--dropped", type=click.IntRange(0, 20_000), default=0, metavar="N", help="Also so many that slices dropped."
+)
 @click.option("--export", "to", default="explorer", show_default=True, metavar="DIR", help="Where the page goes.")
 @click.option("--parquet", metavar="FILE", help="Also a table: x, y, neighbours, and what is known. Needs pyarrow.")
 @click.option("--serve", is_flag=True, help="Serve the page on this machine, with the texts of more than 20,000.")
@@ -41,6 +45,7 @@ def explore(
     seed: int | None,
     clusters: int | None,
     model: str | None,
+    dropped: int,
     to: str,
     parquet: str | None,
     serve: bool,
@@ -61,6 +66,7 @@ def explore(
     rpj explore out
     rpj explore out --slice github --documents 20000 --export map-github
     rpj explore out --parquet map.parquet
+    rpj explore out --dropped 2000
     rpj explore out --serve
     """
     root = root_here(root)
@@ -71,12 +77,13 @@ def explore(
     output.print_trouble(part)
     if part.receipts.get("map") is None:
         sys.exit(report.exit_code() or 1)
-    made = exporting.export(root, to, parquet=parquet, workers=workers or cores())
+    made = exporting.export(root, to, parquet=parquet, workers=workers or cores(), dropped=dropped, readers=READERS)
     if json_out:
         output.echo_json({**asdict(made), "parquet": parquet})
     else:
         most = f" (a map holds {LARGEST:,})" if (documents or 0) > LARGEST else ""
         sampled = f", a sample of {made.of:,}{most}" if made.of > made.documents else ""
+        sampled += f", and {made.dropped:,} of {made.dropped_of:,} dropped ones" if dropped else ""
         click.echo(f"{made.page}: {made.documents:,} documents{sampled}, {amount(made.files[made.page])}B")
         if made.beside and not serve:
             click.echo(f"Texts lie beside it. To read them: rpj explore {root} --export {to} --serve")
