@@ -1,18 +1,17 @@
-"""Benchmarks on real input, each part in a fresh process.
+"""Benchmarks on real input, each part in a fresh process; without names all of them, and BENCHMARKS.md is written.
 
-    python scripts/bench.py [SLICE | JOB ...] [--data DIR] [--repeat N] [--scale 8] [--growth 1,4,16] [--json]
-                            [--peer-python PATH]
+    python scripts/bench.py [SLICE | JOB | public ...] [--data DIR] [--repeat N] [--scale 8] [--growth 1,4,16] [--json]
 
 pairs    the plain loop (bench_floor.py) and the slice or job, one worker, N times in turn: ratio of CPU times
 rate     MB of raw text a CPU second, against the published scripts' rate on the same input; a MB is 10**6 bytes of the
          UTF-8 text of the records that the published scripts read (bench_floor.py); the start of the process counts
 workers  wall time with one and with two local workers, pair by pair
 growth   1, 4, 16 times the input: CPU time, and the peak memory of the process
-peers    the packages that do the same work, in one process (MinHash against datatrove: bench_minhash.py)
-
-The last thing printed is one table of all that was measured.
+peers    the packages that do the same work, in one process (bench_peers.py)
+public   the programs that do the same work, in an environment of their own (bench_public.py)
 
 CPU times and ratios of neighbours in time stand a busy machine; wall times do not, and the load is printed with them.
+All numbers go to build/benchmarks.json, after each slice or job.
 """
 
 from __future__ import annotations
@@ -20,29 +19,29 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
+import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import bench_minhash
+import bench_page
+import bench_public
 from bench_jobs import JOBS, SOURCES
+from bench_page import times
 from bench_peers import peers, ratios
 from bench_runs import Bench, Numbers, spread
 from realdata import DEFAULT, NAMES, raw_files, use_models_of
 
+from redpajama_data.io.storage import write_bytes
 
-def _show(value: Numbers, unit: str = "x") -> str:
-    return f"{value['median']:.2f}{unit} ({value['min']:.2f} to {value['max']:.2f})"
-
-
-def _against_datatrove(given: argparse.Namespace, folder: Path, say: Any) -> tuple[Numbers, str]:
-    """datatrove and ours in turn on the input of bench_minhash.py: how many times its CPU time ours fits into."""
-    found = bench_minhash.pairs(given.peer_python, given.data.resolve(), folder / "datatrove", given.repeat, say)
-    return spread(found), "datatrove in turn, no tokens counted"
+HERE = Path(__file__).resolve().parents[1]
+Say = Callable[[str], None]
 
 
-def bench(name: str, given: argparse.Namespace, folder: Path, say: Any) -> Numbers:
+def bench(name: str, given: argparse.Namespace, folder: Path, say: Say) -> Numbers:
     """Every benchmark of a slice or job; ``say`` gets a line as soon as it is known."""
     subject = Bench(name, given.data.resolve(), folder)
     found: Numbers = {}
@@ -50,12 +49,12 @@ def bench(name: str, given: argparse.Namespace, folder: Path, say: Any) -> Numbe
         scale = JOBS[name].scale if name in JOBS else given.scale
         p = found["pairs"] = subject.pairs(scale, given.repeat)
         say(f"{name}: {p['megabytes']:.1f} MB of raw text, load {os.getloadavg()[0]:.1f}")
-        held = f", {_show(p['times_against'])} {p['against']}" if p["times_against"] else ""
+        held = f", {times(p['times_against'])} {p['against']}" if p["times_against"] else ""
         unit = f" {p['unit']}/s"
-        say(f"  rate      {_show(p['rate'], unit)}{held}")
+        say(f"  rate      {times(p['rate'], unit)}{held}")
         if p["uncounted_rate"]:
             say(f"            {p['uncounted_rate']:,.1f} {p['unit']}/s without counting tokens (one run)")
-        say(f"  floor     {_show(p['times_floor'])} the CPU time of the plain loop ({min(p['floor_cpu']):.2f} s)")
+        say(f"  floor     {times(p['times_floor'])} the CPU time of the plain loop ({min(p['floor_cpu']):.2f} s)")
         say(
             f"  memory    {p['peak'] / 1e6:.0f} MB peak, one worker; "
             f"{p['tokens_a_second'] / 1e6:.2f} M tokens/s published"
@@ -63,92 +62,97 @@ def bench(name: str, given: argparse.Namespace, folder: Path, say: Any) -> Numbe
         w = found["workers"] = subject.workers(scale, given.repeat)
         walls = ", ".join(f"{one:.1f}/{two:.1f} s" for one, two in w["wall"])
         say(
-            f"  workers   two are {_show(w['speed_up'])} as fast as one ({walls}); "
+            f"  workers   two are {times(w['speed_up'])} as fast as one ({walls}); "
             f"peak of a process {w['peak'] / 1e6:.0f} MB, load {os.getloadavg()[0]:.1f}"
         )
-        if name == "fuzzy" and given.peer_python:
-            p["times_against"], p["against"] = _against_datatrove(given, folder, say)
         found["peers"] = []
-        for label, theirs, ours in peers(name, given.data):
-            times = ratios(theirs, ours, given.repeat)
-            found["peers"].append({"pair": label, "times": spread([a / b for a, b in times])})
-            say(f"  peer      {label}: {_show(found['peers'][-1]['times'])} the CPU time")
+        for pair in peers(name, given.data):
+            both = ratios(pair.theirs, pair.ours, given.repeat)
+            row = {
+                "pair": pair.label,
+                "their_rate": spread([pair.megabytes / theirs for theirs, _ in both]),
+                "our_rate": spread([pair.megabytes / ours for _, ours in both]),
+                "times": spread([theirs / ours for theirs, ours in both]),
+            }
+            found["peers"].append(row)
+            say(f"  peer      {pair.label}: {times(row['times'])}, ours {row['our_rate']['median']:.1f} MB/s")
     if given.growth:
         found["growth"] = subject.growth(given.growth)
-        for row in found["growth"]:
+        for step in found["growth"]:
             say(
-                f"  growth    {row['units']:>3} x  {row['cpu']:7.2f} s CPU  {row['wall']:7.2f} s  "
-                f"{row['peak'] / 1e6:6.0f} MB peak"
+                f"  growth    {step['units']:>3} x  {step['cpu']:7.2f} s CPU  {step['wall']:7.2f} s  "
+                f"{step['peak'] / 1e6:6.0f} MB peak"
             )
-        first, last = found["growth"][0], found["growth"][-1]
-        say(
-            f"            input x {last['units'] / first['units']:.0f}: CPU x {last['cpu'] / first['cpu']:.1f}, "
-            f"memory x {last['peak'] / first['peak']:.2f}"
-        )
     return found
 
 
-HEAD = ("", "rate", "times", "held against", "floor", "2 workers", "peak", "growth: CPU, memory")
+def machine() -> Numbers:
+    """What this ran on."""
+    model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "cpu": model[0].partition(":")[2].strip() if model else platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "python": platform.python_version(),
+    }
 
 
-def table(results: Numbers) -> str:
-    """Everything that was measured, a line a slice or job: rate of one worker, its ratio to what it is held against,
-    CPU time in floors, speed-up of two workers, peak memory, and what CPU time and memory grow by with the input."""
-    rows = [HEAD]
-    for name, found in results.items():
-        pairs, grown = found.get("pairs"), found.get("growth")
-        row = [name]
-        if pairs:
-            times = pairs["times_against"]
-            row += [
-                f"{pairs['rate']['median']:,.1f} {pairs['unit']}/s",
-                f"{times['median']:.1f} x" if times else "",
-                pairs["against"],
-                f"{pairs['times_floor']['median']:.1f} x",
-                f"{found['workers']['speed_up']['median']:.2f} x",
-                f"{pairs['peak'] / 1e6:.0f} MB",
-            ]
-        else:
-            row += [""] * 6
-        if grown:
-            first, last = grown[0], grown[-1]
-            row.append(
-                f"input x {last['units'] / first['units']:.0f}: {last['cpu'] / first['cpu']:.1f}, "
-                f"{last['peak'] / first['peak']:.2f}"
-            )
-        rows.append((*row, *[""] * (len(HEAD) - len(row))))  # type: ignore[arg-type]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+def revision() -> str:
+    """The commit that is checked out."""
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join((*NAMES, *JOBS))}")
-    parser.add_argument("--data", type=Path, default=DEFAULT, help="the folder of real input")
-    parser.add_argument("--repeat", type=int, default=3, help="pairs of each comparison; 0 leaves them out")
-    parser.add_argument("--scale", type=int, default=8, help="input of the pairs, in units of the real input")
-    parser.add_argument(
-        "--growth", type=lambda s: [int(n) for n in s.split(",") if n], default=[1, 4, 16], metavar="1,4,16"
-    )
-    parser.add_argument("--peer-python", help="python of an environment with datatrove: see bench_minhash.py --help")
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    if unknown := set(given.names) - {*NAMES, *JOBS}:
-        parser.error(f"no slice or job {', '.join(sorted(unknown))}; there are {', '.join((*NAMES, *JOBS))}")
-    results: Numbers = {"load": os.getloadavg(), "cores": len(os.sched_getaffinity(0))}
-    for name in given.names or (*NAMES, *JOBS):
+def measure(names: list[str], given: argparse.Namespace, say: Say) -> Numbers:
+    """All that is asked for; build/benchmarks.json has what is known so far."""
+    results: Numbers = {
+        "date": time.strftime("%Y-%m-%d"),
+        "revision": revision(),
+        "machine": machine(),
+        "load": [os.getloadavg()[0]] * 2,  # the lowest and the highest
+        "subjects": {},
+        "public": [],
+    }
+    for name in names:
         if not raw_files(name if name in NAMES else SOURCES[0], given.data):
             print(f"{name}: no real input in {given.data}; give --data DIR", file=sys.stderr)
             continue
         with tempfile.TemporaryDirectory(prefix="rpj-bench-") as scratch:
             os.environ.update(use_models_of(given.data, Path(scratch) / "models"))
-            say = (lambda line: None) if given.json else (lambda line: print(line, flush=True))
-            results[name] = bench(name, given, Path(scratch), say)
-    if not given.json:
-        print(table({name: found for name, found in results.items() if isinstance(found, dict)}))
+            if name == "public":
+                for work in bench_public.WORKS:
+                    results["public"] += bench_public.compare(work, given, Path(scratch, work), say)
+            else:
+                results["subjects"][name] = bench(name, given, Path(scratch), say)
+        load = os.getloadavg()[0]
+        results["load"] = [min(results["load"][0], load), max(results["load"][1], load)]
+        write_bytes(str(HERE / "build" / "benchmarks.json"), json.dumps(results, indent=1).encode())
+    return results
+
+
+def main() -> None:
+    """The command line."""
+    every = (*NAMES, *JOBS, "public")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(every)}")
+    parser.add_argument("--data", type=Path, default=DEFAULT, help="the folder of real input")
+    parser.add_argument("--repeat", type=int, default=3, help="pairs of a slice or job; 0 leaves them out")
+    parser.add_argument("--scale", type=int, default=8, help="input of the pairs, in units of the real input")
+    parser.add_argument(
+        "--growth", type=lambda s: [int(n) for n in s.split(",") if n], default=[1, 4, 16], metavar="1,4,16"
+    )
+    parser.add_argument("--json", action="store_true")
+    bench_public.add_options(parser)
+    given = parser.parse_args()
+    if unknown := set(given.names) - set(every):
+        parser.error(f"no slice or job {', '.join(sorted(unknown))}; there are {', '.join(every)}")
+    results = measure(given.names or list(every), given, lambda line: None if given.json else print(line, flush=True))
     if given.json:
         print(json.dumps(results, indent=1))
+    else:
+        print(bench_page.plain(bench_page.HEAD, bench_page.main_rows(results["subjects"])))
+    if not given.names:
+        (HERE / "BENCHMARKS.md").write_text(bench_page.page(results))
 
 
 if __name__ == "__main__":
