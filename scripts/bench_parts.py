@@ -27,6 +27,12 @@ def high_water(pid: int | str = "self") -> int:
     return 0
 
 
+def cpu_seconds() -> float:
+    """CPU time of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
 def part(spec: dict[str, Any]) -> dict[str, Any]:
     """Do what ``spec`` says; what the caller wants to know beside times and memory."""
     files = [Path(path) for path in spec["files"]]
@@ -41,11 +47,16 @@ def part(spec: dict[str, Any]) -> dict[str, Any]:
     where = {key: spec[key] for key in ("executor", "workers", "memory") if key in spec}
     # Every copy of a site is to be taken, not the 28 largest.
     more = {"largest_sites": 1 << 20} if spec["slice"] == "stackexchange" else {}
-    report = run_on(spec["slice"], files, Path(spec["data"]), Path(spec["out"]), more, **where)
+    before = cpu_seconds()
+    report = run_on(
+        spec["slice"], files, Path(spec["data"]), Path(spec["out"]), {**more, **spec.get("settings", {})}, **where
+    )
+    run_cpu = cpu_seconds() - before
     if report.exit_code():
         raise SystemExit(f"the run left something out: {report.slices[0].quarantined or report.slices[0].broken()}")
     last = report.slices[0].all_receipts()
-    return {"documents": sum(r.kept for r in last if r.tokenizer), "tokens": sum(r.tokens for r in last)}
+    kept = sum(r.kept for r in last if r.tokenizer)
+    return {"documents": kept, "tokens": sum(r.tokens for r in last), "run_cpu": run_cpu}
 
 
 def job(spec: dict[str, Any]) -> dict[str, Any]:
@@ -78,9 +89,7 @@ def main() -> None:
     start = time.perf_counter()
     answer = part(json.loads(sys.argv[1]))
     wall = time.perf_counter() - start
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    cpu = sum(usage.ru_utime + usage.ru_stime for usage in used)
-    print(json.dumps({"cpu": cpu, "wall": wall, "peak": high_water(), **answer}))
+    print(json.dumps({"cpu": cpu_seconds(), "wall": wall, "peak": high_water(), **answer}))
 
 
 if __name__ == "__main__":

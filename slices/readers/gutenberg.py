@@ -47,7 +47,7 @@ _FIRST_LINE = re.compile(
 def strip_licence(text: str) -> str:
     """A Gutenberg text without its header, small print, credits and licence; as it is when it has no such marks. Of a
     file with several books all of them, one after another."""
-    return split_book(text)[0]
+    return _books(text)[0]
 
 
 def strip_gutenberg(doc: Document) -> Document | Drop:
@@ -65,10 +65,16 @@ def strip_gutenberg(doc: Document) -> Document | Drop:
 
 def split_book(text: str) -> tuple[str, dict[str, str]]:
     """What :func:`strip_licence` and :func:`header_fields` say of a text."""
+    book, header = _books(text)
+    return book, _fields(text[: header or HEAD])
+
+
+def _books(text: str) -> tuple[str, int]:
+    """The books of a text as one, and where its first header ends."""
     books, header = bodies(text)
     if header:
         books = [_without_credits(book) for book in books]
-    return "\n\n\n".join(book for book in books if book), _fields(text[: header or HEAD])
+    return "\n\n\n".join(book for book in books if book), header
 
 
 def _without_credits(book: str) -> str:

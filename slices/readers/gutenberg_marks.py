@@ -62,7 +62,8 @@ _TABLE: tuple[tuple[Kind, str], ...] = (
     ("closing", r"MORE INFORMATION ABOUT THIS BOOK IS AT THE TOP OF THIS FILE"),
     ("closing", r"CE DOCUMENT FUT PR[EÉ]SENT[EÉ] EN LECTURE"),
 )
-_KINDS = [(kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in _TABLE]
+_KINDS: list[Kind] = [kind for kind, _ in _TABLE]
+_MARK = re.compile("|".join(f"({pattern})" for _, pattern in _TABLE), re.IGNORECASE)  # a group each, none in another
 # Every mark has one of these, which are found at memory speed: at begin and end, and around what names Gutenberg.
 _NAMED = ("utenberg", "UTENBERG")
 _NEAR = 30_000  # characters; a mark that is farther from all of these is none
@@ -107,9 +108,9 @@ def marks(text: str) -> Iterator[Mark]:
         seen = end if end >= 0 else len(text)
         if seen - begin > _LONGEST_LINE:
             continue
-        line = text[begin:seen].lstrip("\ufeff")
-        kind = next((kind for kind, pattern in _KINDS if pattern.match(line)), None)
-        if kind:
+        found = _MARK.match(text[begin:seen].lstrip("\ufeff"))
+        if found and found.lastindex:
+            kind = _KINDS[found.lastindex - 1]
             yield Mark(kind, begin, _behind_name(text, begin, seen) if kind in ("start", "end") else seen)
 
 
@@ -124,6 +125,8 @@ def _places(text: str) -> list[int]:
 
 def _searched(text: str) -> list[tuple[int, int]]:
     """The parts of a text in which a mark may stand, in order, none in another."""
+    if len(text) <= HEAD:
+        return [(0, len(text))]
     named = (at for name in _NAMED for at in _found(text, name))
     around = [(0, HEAD), (max(0, len(text) - _TAIL), len(text)), *((max(0, at - _NEAR), at + _NEAR) for at in named)]
     parts: list[tuple[int, int]] = []

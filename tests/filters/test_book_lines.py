@@ -46,12 +46,28 @@ def test_lines(text: str, left: str | None) -> None:
     assert joined(text) == (text if left is None else left)
 
 
+# Four characters each, of more bytes, and what may stand behind a word: blanks of ASCII and of others.
+WORDS = ["abcd", "ab\u00e9d", "\u0430\u0431\u0432\u0433", "abcd ef", "abcd\x1fef", "abcd\u00a0ef", "ab\u00e9d\u2003ef"]
+
+
+@pytest.mark.parametrize("word", WORDS)
 @pytest.mark.parametrize(("spare", "is_joined"), [(7, True), (8, True), (9, False)])
-def test_a_line_end_is_needed_within_eight_characters_of_the_width(spare: int, is_joined: bool) -> None:
+def test_a_line_end_is_needed_within_eight_characters_of_the_width(spare: int, is_joined: bool, word: str) -> None:
     rows = "\n\n".join(["x" * 60 + "\n" + "x" * 60] * 20)  # nine of ten lines are 60 wide
-    last = "y" * (60 - spare - 4) + "\n" + "abcd"  # a blank and four letters would have come to 61 - spare
+    last = "y" * (60 - spare - 4) + "\n" + word  # a blank and four letters would have come to 61 - spare
     text = joined(f"{rows}\n\n{last}").rpartition("\n\n")[2]
     assert (text == last.replace("\n", " ")) is is_joined
+
+
+ENDS = [  # blanks around a joint, in characters of several bytes
+    ("\u00a0 \n", " "), (" \u3000\n ", " "), ("\u2014\n", "\u2014"), ("\u2014 \n", "\u2014"), ("-\t\n", "-"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("end", "joint"), ENDS)
+def test_blanks_around_a_joint_go(end: str, joint: str) -> None:
+    text = PROSE.replace("clocks of\n", f"clocks of{end}")
+    assert joined(text) == ONE_LINE.replace("clocks of ", f"clocks of{joint}")
 
 
 ITALICS = [
