@@ -21,8 +21,8 @@ from typing import Any
 from redpajama_data.config import load_config, slice_settings
 from redpajama_data.engine import environment
 from redpajama_data.engine.environment import UNICODE
+from redpajama_data.engine.planning import ENGINE_REVISION
 from redpajama_data.engine.receipts import load_all
-from redpajama_data.engine.run_slice import ENGINE_REVISION
 from redpajama_data.io import streams
 from redpajama_data.reports import manifest
 from redpajama_data.sample import OPTIONAL, SLICES, build

@@ -10,24 +10,20 @@ Layout: the buckets of the first flush in ascending order, those of the second, 
 
 from __future__ import annotations
 
-import contextlib
 import struct
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from redpajama_data.dedup.external_sort import write_scratch
 from redpajama_data.errors import BrokenInput
 from redpajama_data.io.storage import open_input
 
 _MAGIC = int.from_bytes(b"rpjbkt01", "little")
 _TAIL = struct.Struct("<QQQ")
 _SMALL_INDEX = 256 << 10  # bytes of an index that is read at once: less than two requests to an object store cost
-_PIECE = 8 << 20  # bytes read at a time by what gathers a bucket
 
 Rows = npt.NDArray[Any]
 
@@ -190,6 +186,14 @@ class BucketFile:
         for span in self.spans(first, end, chunk or sys.maxsize):
             yield self.read_at(*span)
 
+    def read_each(self, first: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """Number and bytes of the buckets from ``first`` to ``end`` (not included) that have some: flush by flush, all
+        that is asked for of a flush at once."""
+        for offsets in self._offsets(first, end):
+            data = self.read_at(start := int(offsets[0]), int(offsets[-1]))
+            for place in np.flatnonzero(np.diff(offsets)).tolist():
+                yield first + place, data[int(offsets[place]) - start : int(offsets[place + 1]) - start]
+
     def read_at(self, start: int, stop: int) -> bytes:
         """The bytes of a span."""
         self._file.seek(start)
@@ -211,25 +215,3 @@ def read_closed(path: str, bucket: int, *, chunk: int) -> Iterator[bytes]:
             again.seek(start)
             data = again.read(stop - start)
         yield data
-
-
-@contextlib.contextmanager
-def gathered(paths: Sequence[str], bucket: int, *, dtype: npt.DTypeLike, memory: int) -> Iterator[Rows]:
-    """The rows of one bucket of every file, one file after the other, as an array that may be written to; from a
-    quarter of ``memory`` on it lies in a scratch file that is mapped. Raises :class:`StorageError` when the temporary
-    folder (TMPDIR) is full."""
-    held = bytearray()
-    with contextlib.ExitStack() as stack:
-        spill: Any = None
-        for path in paths:
-            with BucketFile(path) as file:
-                for data in file.read(bucket, bucket + 1, chunk=_PIECE):
-                    if spill is None and len(held) + len(data) > memory // 4:
-                        spill = stack.enter_context(tempfile.TemporaryFile(buffering=0))
-                        write_scratch(spill, np.frombuffer(held, "u1"))
-                        held = bytearray()
-                    if spill is None:
-                        held += data
-                    else:
-                        write_scratch(spill, np.frombuffer(data, "u1"))
-        yield np.frombuffer(held, dtype) if spill is None else np.memmap(spill, dtype, mode="r+")

@@ -19,6 +19,7 @@ from redpajama_data.dedup import partitions
 from redpajama_data.dedup.buckets import BucketFile, BucketWriter, RowWriter, read_closed
 from redpajama_data.dedup.equal_rows import run_starts
 from redpajama_data.dedup.external_sort import SortedRows
+from redpajama_data.dedup.gathering import gathered_each
 from redpajama_data.dedup.partitions import BUCKETS, Pass, passes
 
 KEY_ROW = np.dtype([("hi", "<u8"), ("lo", "<u8"), ("n", "<u8")])
@@ -27,6 +28,7 @@ _FLUSH = 6 << 20  # bytes of key rows gathered before they are written: 262,144 
 # Peak while grouping, as scripts/dedup_memory.py measures it: 56 when all keys differ (rows, shard ranks, sort order
 # and its work space), 90 when half are copies, 136 when all are (the verdicts, and the order to write them in).
 _BYTES_PER_KEY = 140
+_SORTED = 1 << 14  # verdicts turned into Python's numbers at a time: 3 MB
 _BYTES_PER_VERDICT = 180  # of one being read: its row, and a tuple of three numbers
 
 Rows = npt.NDArray[Any]
@@ -171,3 +173,22 @@ def read_verdicts(paths: Sequence[str], rank: int, *, memory: int) -> Iterator[t
 def _verdicts(path: str, rank: int, rows: int) -> Iterator[tuple[int, int, int]]:
     for data in read_closed(path, rank, chunk=rows * VERDICT_ROW.itemsize):
         yield from np.frombuffer(data, dtype=VERDICT_ROW).tolist()
+
+
+def each_verdicts(
+    paths: Sequence[str], ranks: Sequence[int], *, memory: int
+) -> Iterator[Iterator[tuple[int, int, int]]]:
+    """:func:`read_verdicts` of each of some shards, of rising ``ranks``: those of shards near each other with one look
+    at each file. One is to be read before the next is asked for."""
+    wanted = {*ranks}
+    first, end = (ranks[0], ranks[-1] + 1) if ranks else (0, 0)
+    # Its numbers are put into order, which takes their size once more: an eighth is held, an eighth for that.
+    for rank, rows in enumerate(gathered_each(paths, first, end, dtype=VERDICT_ROW, memory=memory // 2), first):
+        if rank in wanted:
+            yield read_verdicts(paths, rank, memory=memory) if rows is None else _in_order(rows)
+
+
+def _in_order(rows: Rows) -> Iterator[tuple[int, int, int]]:
+    order = np.argsort(rows["n"])  # no number is there twice: a record, or a line of one, has one key
+    for at in range(0, len(order), _SORTED):
+        yield from rows[order[at : at + _SORTED]].tolist()

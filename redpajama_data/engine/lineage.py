@@ -11,11 +11,28 @@ from typing import Any
 
 import msgspec
 
-from redpajama_data.dedup.copies import Copies
+from redpajama_data.dedup.file_parts import FilePart
 from redpajama_data.models.model_file import ModelFile
 
+LONG = 1000  # a list from so many elements on stands as its hash: every range of keys reads every shard's file
 
-def describe(value: Any) -> Any:
+
+class Known:
+    """The hashes of long lists that tasks of a stage share: each is described once, not once a task. Of the same lists
+    every task has the same lineage, with it or without it."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[object, str]] = {}  # by identity; the list is held, so that it stays its own
+
+    def hash_of(self, values: list[Any] | tuple[Any, ...]) -> str:
+        """The hash of a long list."""
+        if id(values) not in self._found:
+            described = _encoded([describe(item, self) for item in values])
+            self._found[id(values)] = values, hashlib.sha256(described).hexdigest()
+        return self._found[id(values)][1]
+
+
+def describe(value: Any, known: Known | None = None) -> Any:
     """Plain data that says all a work function depends on: qualified names and bound arguments, models by their hash.
 
     Raises TypeError for a lambda, a closure or an object whose content cannot be named: two of them could differ
@@ -27,26 +44,28 @@ def describe(value: Any) -> Any:
         return {"bytes": value.hex()}
     if isinstance(value, ModelFile):
         return {"model": value.sha256}
-    if isinstance(value, Copies):  # what is said there, wherever it stands
-        return {"copies": value.sha256}
+    if isinstance(value, FilePart):  # what is said there, wherever it stands
+        return {"part": value.sha256}
     if isinstance(value, functools.partial):
         return {
-            "call": describe(value.func),
-            "args": [describe(arg) for arg in value.args],
-            "named": {name: describe(arg) for name, arg in sorted(value.keywords.items())},
+            "call": describe(value.func, known),
+            "args": [describe(arg, known) for arg in value.args],
+            "named": {name: describe(arg, known) for name, arg in sorted(value.keywords.items())},
         }
     if isinstance(value, types.FunctionType | type | types.BuiltinFunctionType):
         if "<" in value.__qualname__:
             raise TypeError(f"{value.__module__}.{value.__qualname__}: a step must be a named module-level function")
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, Mapping):
-        return {"map": [[describe(key), describe(item)] for key, item in value.items()]}
+        return {"map": [[describe(key, known), describe(item, known)] for key, item in value.items()]}
     if isinstance(value, set | frozenset):
-        return {"set": sorted((describe(item) for item in value), key=repr)}
+        return {"set": sorted((describe(item, known) for item in value), key=repr)}
     if isinstance(value, list | tuple):
-        return [describe(item) for item in value]
+        if len(value) >= LONG:
+            return {"list": (known or Known()).hash_of(value)}
+        return [describe(item, known) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = {f.name: describe(getattr(value, f.name), known) for f in dataclasses.fields(value)}
         return {"record": type(value).__qualname__, "fields": fields}
     raise TypeError(f"{type(value).__qualname__} has no fingerprint: bind plain data, functions or model files")
 
@@ -67,6 +86,10 @@ def models_of(work: Any) -> set[ModelFile]:
     return set().union(*map(models_of, parts))
 
 
-def lineage(*parts: Any) -> str:
+def lineage(*parts: Any, known: Known | None = None) -> str:
     """SHA-256 (hex) over the descriptions of ``parts``."""
-    return hashlib.sha256(msgspec.json.encode([describe(part) for part in parts], order="deterministic")).hexdigest()
+    return hashlib.sha256(_encoded([describe(part, known) for part in parts])).hexdigest()
+
+
+def _encoded(described: list[Any]) -> bytes:
+    return msgspec.json.encode(described, order="deterministic")

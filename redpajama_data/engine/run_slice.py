@@ -12,29 +12,28 @@ import msgspec
 
 from redpajama_data.config import SliceSettings
 from redpajama_data.engine import environment, ownership, receipts, tidying
-from redpajama_data.engine.environment import UNICODE, Environment
+from redpajama_data.engine.environment import Environment
 from redpajama_data.engine.executors import Executor
 from redpajama_data.engine.inputs import current_base, each_once
-from redpajama_data.engine.lineage import lineage, models_of
+from redpajama_data.engine.lineage import models_of
 from redpajama_data.engine.ownership import INPUTS, NOTE, Holdings
+from redpajama_data.engine.planning import planned_tasks
 from redpajama_data.engine.progress import StageProgress
 from redpajama_data.engine.receipts import Output, Quarantine, Receipt
 from redpajama_data.engine.run_task import Done, quarantine
 from redpajama_data.engine.slice_run import RunNote, SliceRun, decoded_note
-from redpajama_data.engine.stages import Planned, RunSettings, Slice, Stage, StageInput
+from redpajama_data.engine.stages import RunSettings, Slice, Stage, StageInput
 from redpajama_data.engine.tasks import Task, Workplace
 from redpajama_data.errors import BrokenInput, InputUnavailable, UsageError
 from redpajama_data.io import lease, root_paths, storage
 from redpajama_data.io.credentials import name_of
 from redpajama_data.io.paths import refuse_name
-from redpajama_data.io.root_paths import RUN, WITHIN
+from redpajama_data.io.root_paths import RUN
 from redpajama_data.io.shards import read_names
 from redpajama_data.io.storage import RawFile
 from redpajama_data.models.model_file import ModelFile
 
 PLAN = "(plan)"  # the name under which a stage is quarantined whose tasks could not be planned: no task has such a one
-NAMED_INPUTS = 16  # files that a task names, and looks at before and after it has read them
-ENGINE_REVISION = 2  # raised when a change of the engine changes the bytes of its outputs
 
 
 def list_inputs(part: Slice, where: Sequence[str]) -> list[RawFile]:
@@ -119,7 +118,7 @@ def run_slice(
             result.left_out.add(stage.name)
             continue
         models |= {model for piece in planned for model in models_of(piece.work)}
-        tasks = [_task(part, stage, rank, piece) for rank, piece in enumerate(planned)]
+        tasks = planned_tasks(part, stage, planned)
         vouched = partial(_vouched, held=held, retry_broken=retry_broken)
         _run_stage(part, stage, tasks, executor, place, progress, result, held, vouched)
     lease.check(place.root, place.lease)
@@ -148,37 +147,6 @@ def _refuse_fewer_inputs(part: Slice, inputs: Sequence[RawFile], root: str, befo
             f"{root} holds {part.name} of {len(gone)} raw files that are not given now ({gone[0]} ...). Give all raw "
             "files of the slice in one run, or choose another --root, or remove what those gave with --prune."
         )
-
-
-def _task(part: Slice, stage: Stage, rank: int, piece: Planned) -> Task:
-    reads = [_content(x) for x in piece.reads]
-    tables = environment.current()[UNICODE] if part.unicode else ""
-    lineage_of_task = lineage(ENGINE_REVISION, part.name, part.revision, tables, stage.name, piece.work, reads)
-    raw_files = [x for x in piece.reads if isinstance(x, RawFile)]
-    # Beside the lineage, which is the same wherever the same work is done: times of files are not.
-    stamps = lineage(*(raw.stamp for raw in raw_files)) if raw_files else ""
-    # A later stage may read every shard: its receipt names the lineage, not a hundred thousand files.
-    paths = tuple(x.path for x in piece.reads[:NAMED_INPUTS])
-    return Task(
-        part.name,
-        stage.name,
-        piece.name,
-        rank,
-        piece.work,
-        lineage_of_task,
-        paths,
-        sum(raw.bytes for raw in raw_files),
-        sum(x.bytes for x in piece.reads),
-        stamps,
-        tuple(raw_files[:NAMED_INPUTS]),
-    )
-
-
-def _content(read: RawFile | Output) -> tuple[str, ...]:
-    """What the lineage says of a file read. The stamp of a shard of this root is the SHA-256 of what is in it."""
-    if isinstance(read, Output):
-        return read.path, read.sha256
-    return read.path, str(read.bytes), read.stamp if read.path.startswith(WITHIN) else ""
 
 
 def _run_stage(

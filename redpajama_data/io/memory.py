@@ -6,8 +6,9 @@ not fit is done in more passes, or the task fails and says so; nothing is droppe
 
     what is held                                 bound                                     where
     rows of a dedup, bands, a matrix, edges      memory, in as many passes as that asks    partitions, external_sort
-    verdicts on a shard                          a quarter of memory, a chunk a file       dedup.read_verdicts
-    numbers or hashes of a shard                 a quarter of memory, then a mapped file   buckets.gathered
+    verdicts on a shard                          a quarter of memory, a chunk a file       equal_keys.read_verdicts
+    numbers or hashes of a shard                 a quarter of memory, then a mapped file   gathering.gathered
+    what is said of several shards               a quarter of memory, fewer at once        gathering.gathered_each
     keys, bands, posts before they are written   a fixed number of rows, or of bytes       the writers' own constants
     documents before the steps                   256, or 4 M characters and one more       pipeline.through
     records of a shard, for jobs                 256, or 4 MB and one more                 batches

@@ -82,9 +82,9 @@ def first_wins_work(
 def per_range(name: str, work: partial[None], files: Sequence[Output], beside: Sequence[Output] = ()) -> list[Planned]:
     """One task for each range of the rows of ``files``: ``work`` with ``rows``, how many all of them have, and
     ``buckets``, its range. Each task reads the files ``beside`` as well."""
-    rows = sum(out.records for out in files)
+    rows, reads = sum(out.records for out in files), [*files, *beside]
     return [
-        Planned(f"{name}-{first:04d}-{end:04d}", partial(work, rows=rows, buckets=(first, end)), [*files, *beside])
+        Planned(f"{name}-{first:04d}-{end:04d}", partial(work, rows=rows, buckets=(first, end)), reads)
         for first, end in key_ranges(rows)
     ]
 

@@ -16,8 +16,8 @@ import msgspec
 from redpajama_data.engine import receipts
 from redpajama_data.engine.environment import Environment
 from redpajama_data.engine.ownership import MANIFEST, NOTE
+from redpajama_data.engine.planning import ENGINE_REVISION
 from redpajama_data.engine.receipts import Receipt
-from redpajama_data.engine.run_slice import ENGINE_REVISION
 from redpajama_data.engine.slice_run import RunNote, notes_of, slices_of
 from redpajama_data.errors import NOT_JSON, UsageError
 from redpajama_data.io import storage

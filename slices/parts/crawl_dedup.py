@@ -5,8 +5,10 @@ The plain definition is :func:`filters.ccnet.kept_urls`. Its files are CCNet's r
     url_digests  one task a range of URLs: in each file the place of a URL is its first, its digest the last
     new_urls     one task a range of digests: the first (file, place) with a digest keeps its URL
     kept_urls    one task a range of URLs: the records whose URL nobody keeps, by shard
+    dropped      one task for some shards: those records of each, a part of a file (:mod:`slices.parts.crawl_dropped`)
 
-URLs and digests are compared by 128-bit hashes.
+URLs and digests are compared by 128-bit hashes. What a shard publishes hangs on its own part alone: of a dump that was
+there, a new one redoes what it drops or what stands on other lines by it.
 """
 
 from __future__ import annotations
@@ -20,30 +22,27 @@ import numpy as np
 import numpy.typing as npt
 
 from redpajama_data.dedup import partitions
-from redpajama_data.dedup.buckets import RowWriter, gathered
+from redpajama_data.dedup.buckets import RowWriter
 from redpajama_data.dedup.equal_rows import run_starts
 from redpajama_data.dedup.external_sort import SortedRows
 from redpajama_data.dedup.partitions import BUCKETS, passes
 from redpajama_data.engine.stages import Planned, Stage, StageInput, outputs
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.pipeline.stages import per_range
+from slices.parts.crawl_dropped import DROPPED_ROW, dropped_stage
 from slices.parts.crawl_keys import DIGEST, URL, KeyFile, Rows, key_files, read_keys, rows_of_pass
 from slices.parts.crawl_lines import bucket_of
 
 ENTRY_ROW = np.dtype([*DIGEST, *URL, ("file", "<u4"), ("rank", "<u4"), ("n", "<u8")])
 URL_ROW = np.dtype(URL)
-_NUMBER = np.dtype("<u8")
 _ROW_BYTES = 260  # peak for a key while it is grouped, measured 245: rows, ranks, order, sorted copies, what is written
-_AT_ONCE = 1 << 14
-
-Numbers = npt.NDArray[np.uint64]
 
 
 # ---------------------------------------------------------------------------------------------- stages
 
 
 def document_dedup_stages(*, per_file: int | None, each_record: bool = False) -> list[Stage]:
-    """The three stages; the last has ``dropped`` files, with a bucket for each shard by its rank.
+    """The four stages; the last but one has ``dropped`` files, with a bucket for each shard by its rank.
 
     ``each_record``: decided for each record by its digest (:func:`filters.ccnet.kept_records`), whatever its URL.
     """
@@ -62,7 +61,7 @@ def document_dedup_stages(*, per_file: int | None, each_record: bool = False) ->
     def kept_urls(given: StageInput) -> list[Planned]:
         mined, kept = given.receipts["mine"], outputs(given.receipts["new_urls"], "urls")
         work = partial(
-            kept_urls_work,
+            dropped_records_work,
             keys=key_files(mined, per_file),
             kept=[out.path for out in kept],
             ranks=1 + max((receipt.rank for receipt in mined), default=0),
@@ -74,6 +73,7 @@ def document_dedup_stages(*, per_file: int | None, each_record: bool = False) ->
         Stage("url_digests", url_digests, ("mine",)),
         Stage("new_urls", new_urls, ("url_digests",), whole=("url_digests",)),
         Stage("kept_urls", kept_urls, ("mine", "new_urls"), whole=("new_urls",)),
+        dropped_stage(),
     ]
 
 
@@ -136,7 +136,7 @@ def _new_urls(rows: Rows) -> Rows:
     return urls
 
 
-def kept_urls_work(
+def dropped_records_work(
     context: TaskContext,
     *,
     keys: Sequence[KeyFile],
@@ -146,43 +146,34 @@ def kept_urls_work(
     buckets: tuple[int, int],
     each_record: bool = False,
 ) -> None:
-    """The records of a range of URLs whose URL is not kept: their numbers, by shard. ``ranks``: one over the highest;
-    ``rows`` is how many keys all the files have.
-
-    The receipt notes how many of each part of a shard they are: ``[rank, part, count]``.
-    """
+    """The records of a range of URLs whose URL is not kept: a :data:`DROPPED_ROW` for each, by shard. ``ranks``: one
+    over the highest; ``rows`` is how many keys all the files have."""
+    context.receipt.notes["buckets"] = buckets
     taken = passes(rows, buckets, row_bytes=_ROW_BYTES, memory=context.memory)
     if len(taken) > 1:  # then a quarter of the memory puts the records of all passes into the order of shards
         taken = passes(rows, buckets, row_bytes=_ROW_BYTES, memory=context.memory // 2)
-    counts: dict[tuple[int, int], int] = {}
-    with _row_writer(context, "dropped", ranks) as writer, SortedRows(2, context.memory // 4) as waiting:
+    with _row_writer(context, "dropped", ranks) as writer, SortedRows(3, context.memory // 4) as waiting:
         for part in taken:
             urls = rows_of_pass(context, kept, part, URL_ROW)
             records, rank_of, _ = read_keys(context, keys, part)
             if each_record:
                 _own_urls(records, rank_of)
-            gone, parts = _not_kept(records, rank_of, urls)
-            for (rank, number), count in zip(*_counted(gone[:, 0], parts), strict=True):
-                counts[rank, number] = counts.get((rank, number), 0) + count
+            gone = _not_kept(records, rank_of, urls)
             if len(taken) == 1:
-                writer.add(gone[:, 0], np.ascontiguousarray(gone[:, 1]))
+                writer.add(gone[:, 0], _dropped_rows(gone))
             else:
                 waiting.add(gone)
         for gone in waiting.read():
-            writer.add(gone[:, 0], np.ascontiguousarray(gone[:, 1]))
-    dropped = [[rank, number, count] for (rank, number), count in sorted(counts.items())]
-    context.receipt.notes = {"buckets": buckets, "dropped": dropped}
+            writer.add(gone[:, 0], _dropped_rows(gone))
 
 
-def _counted(ranks: npt.NDArray[Any], parts: npt.NDArray[Any]) -> tuple[list[list[int]], list[int]]:
-    pairs, counts = np.unique(np.stack((ranks, parts), axis=1).astype(np.int64), axis=0, return_counts=True)
-    return pairs.tolist(), counts.tolist()
+def _dropped_rows(gone: npt.NDArray[np.uint64]) -> Rows:
+    rows: Rows = np.ascontiguousarray(gone[:, 1:]).view(DROPPED_ROW)[:, 0]
+    return rows
 
 
-def _not_kept(
-    rows: Rows, rank_of: npt.NDArray[np.uint32], urls: Rows
-) -> tuple[npt.NDArray[np.uint64], npt.NDArray[Any]]:
-    """Rank and number of the records whose URL is not among ``urls``, in their order, and the part of each."""
+def _not_kept(rows: Rows, rank_of: npt.NDArray[np.uint32], urls: Rows) -> npt.NDArray[np.uint64]:
+    """Rank, number and part of the records whose URL is not among ``urls``, in their order."""
     hi, lo = (np.concatenate((urls[name], rows[name])) for name in ("url_hi", "url_lo"))
     order = np.lexsort((lo, hi))  # stable: a kept URL comes before its records
     group = np.cumsum(run_starts(hi[order], lo[order])) - 1
@@ -190,21 +181,7 @@ def _not_kept(
     is_kept[group[order < len(urls)]] = True
     gone = np.sort(order[~is_kept[group]]) - len(urls)
     gone = gone[np.lexsort((rows["n"][gone], rank_of[gone]))]
-    return np.stack((rank_of[gone].astype("<u8"), rows["n"][gone]), axis=1), rows["part"][gone]
-
-
-@contextlib.contextmanager
-def read_dropped(paths: Sequence[str], rank: int, *, memory: int) -> Iterator[Numbers]:
-    """The numbers of the records of a shard that ``kept_urls`` drops, rising. Holds a quarter of ``memory`` at most."""
-    with gathered(paths, rank, dtype=_NUMBER, memory=memory) as numbers:
-        numbers.sort()  # in place: every range has its own, rising
-        yield numbers
-
-
-def rising(numbers: Numbers) -> Iterator[int]:
-    """Numbers one by one; a bounded number of them as Python's."""
-    for at in range(0, len(numbers), _AT_ONCE):
-        yield from numbers[at : at + _AT_ONCE].tolist()
+    return np.stack((rank_of[gone].astype("<u8"), rows["n"][gone], rows["part"][gone].astype("<u8")), axis=1)
 
 
 @contextlib.contextmanager

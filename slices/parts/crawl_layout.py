@@ -79,8 +79,9 @@ def crawl_shards(inputs: Sequence[RawFile], *, shards: int, report: bool = False
 
 
 def _dump_folder(path: str) -> str:
-    crawl = _CRAWL.fullmatch(_whole(path))
-    return crawl["folder"] if crawl else os.path.dirname(_whole(path))
+    whole = _whole(path)
+    crawl = _CRAWL.fullmatch(whole)
+    return crawl["folder"] if crawl else os.path.dirname(whole)
 
 
 def _whole(path: str) -> str:
@@ -150,8 +151,9 @@ def _listing(folder: str) -> tuple[str, list[str]] | None:
 
 def _segment(dump: str, path: str) -> str:
     """The ``cc_segment`` of a file without a listing: its own path, where the folders are Common Crawl's."""
-    parts = _whole(path).split("/")
-    if _CRAWL.fullmatch(_whole(path)):
+    whole = _whole(path)
+    parts = whole.split("/")
+    if _CRAWL.fullmatch(whole):
         return f"crawl-data/CC-MAIN-{dump}/" + "/".join(parts[-4:])
     return segment_of(dump, parts[-1])
 

@@ -141,18 +141,19 @@ def line_groups_stage(*, hash_in_mem: int | None, first_stays: bool = False) -> 
         for (dump, group), receipts in shard_groups(given.receipts["lines"], hash_in_mem).items():
             files = [[receipt.outputs["lines"], receipt.outputs["repeated"]] for receipt in receipts]
             rows = sum(lines.records for lines, _ in files)
+            paths, reads = [[out.path for out in pair] for pair in files], [out for pair in files for out in pair]
             for first, end in key_ranges(rows):
                 work = partial(
                     line_groups_work,
                     dump=dump,
                     group=group,
-                    files=[[out.path for out in pair] for pair in files],
+                    files=paths,
                     rows=rows,
                     buckets=(first, end),
                     **more,
                 )
                 name = f"{shortened(dump)}_{group:04d}-{first:04d}-{end:04d}"
-                planned.append(Planned(name, work, [out for pair in files for out in pair]))
+                planned.append(Planned(name, work, reads))
         return planned
 
     return Stage("line_groups", plan_tasks, ("lines",))

@@ -17,8 +17,8 @@ import numpy as np
 
 from filters import ccnet
 from filters.ccnet_lines import keep_first_lines, remove_duplicated_lines
-from redpajama_data.dedup.buckets import gathered
 from redpajama_data.dedup.external_sort import write_scratch
+from redpajama_data.dedup.gathering import gathered
 from redpajama_data.document import Document, Drop, Step
 from redpajama_data.engine.drop_sample import utf8_length
 from redpajama_data.engine.receipts import Output

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
+from redpajama_data.dedup.file_parts import FilePart
 from redpajama_data.document import Drop
-from redpajama_data.engine.receipts import Output
-from redpajama_data.engine.stages import Planned, RunSettings, Stage, StageInput, outputs
+from redpajama_data.engine.receipts import Receipt
+from redpajama_data.engine.stages import Planned, RunSettings, Stage, StageInput
 from redpajama_data.engine.task_names import shortened
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.io.shards import read_stored
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.pipeline.work import Numbered, Steps, publish, through
-from slices.parts.crawl_dedup import read_dropped, rising
+from slices.parts.crawl_dropped import Dropped, dropped_of, read_dropped
 from slices.parts.crawl_layout import CrawlFile, crawl_files
 
 
@@ -21,9 +22,9 @@ def publish_stage(*, per_file: int | None, steps: Steps, run: RunSettings) -> St
     """One task a shard: :func:`publish_work`. Published shards sort as the lines of the published files do."""
 
     def plan_tasks(given: StageInput) -> list[Planned]:
-        mined, decided = given.receipts["mine"], given.receipts["kept_urls"]
+        mined, dropped = given.receipts["mine"], dropped_of(given)
         files = crawl_files(mined, per_file=per_file)
-        starts = _first_lines(files, given)
+        starts = _first_lines(files, mined, dropped)
         parts: dict[int, list[dict[str, str | int]]] = {receipt.rank: [] for receipt in mined}
         by_rank = {receipt.rank: receipt for receipt in mined}
         for file in files:
@@ -38,7 +39,6 @@ def publish_stage(*, per_file: int | None, steps: Steps, run: RunSettings) -> St
                         "first_line": starts[rank, part],
                     }
                 )
-        dropped: list[Output] = outputs(decided, "dropped")
         return [
             Planned(
                 receipt.task,
@@ -46,30 +46,28 @@ def publish_stage(*, per_file: int | None, steps: Steps, run: RunSettings) -> St
                     publish_work,
                     dump=receipt.notes["dump"],
                     number=receipt.notes["shard"],
-                    rank=receipt.rank,
                     parts=parts[receipt.rank],
-                    dropped=[out.path for out in dropped],
+                    dropped=dropped[receipt.task].numbers,
                     steps=steps,
                     tokenizer=run.tokenizer,
                 ),
-                [*(out for role, out in receipt.outputs.items() if role.startswith("mined:")), *dropped],
+                [out for role, out in receipt.outputs.items() if role.startswith("mined:")],
             )
             for receipt in mined
         ]
 
-    return Stage("publish", plan_tasks, ("mine", "kept_urls"), whole=("kept_urls",))
+    return Stage("publish", plan_tasks, ("mine", "dropped"), whole=("kept_urls", "dropped"))
 
 
-def _first_lines(files: Sequence[CrawlFile], given: StageInput) -> dict[tuple[int, int], int]:
+def _first_lines(
+    files: Sequence[CrawlFile], mined: Sequence[Receipt], dropped: Mapping[str, Dropped]
+) -> dict[tuple[int, int], int]:
     """The line in its published file at which each part of a shard begins, after the document dedup."""
-    left = {
-        (receipt.rank, part): count
-        for receipt in given.receipts["mine"]
-        for part, (count, _) in enumerate(receipt.notes["parts"].values())
-    }
-    for receipt in given.receipts["kept_urls"]:
-        for rank, part, count in receipt.notes["dropped"]:
-            left[rank, part] -= count
+    left: dict[tuple[int, int], int] = {}
+    for receipt in mined:
+        counts = zip(receipt.notes["parts"].values(), dropped[receipt.task].counts, strict=True)
+        for number, ((count, _), gone) in enumerate(counts):
+            left[receipt.rank, number] = count - gone
     starts = {}
     for file in files:
         line = 0
@@ -84,9 +82,8 @@ def publish_work(
     *,
     dump: str,
     number: int,
-    rank: int,
     parts: Sequence[dict[str, str | int]],
-    dropped: Sequence[str],
+    dropped: FilePart | None,
     steps: Steps,
     tokenizer: ModelFile,
 ) -> None:
@@ -96,10 +93,9 @@ def publish_work(
     and line they have in the published files before the classifier.
     """
     context.receipt.notes["source"] = f"{dump}/{number:04d}"
-    with read_dropped([context.upstream(path) for path in dropped], rank, memory=context.memory) as gone:
-        for part in parts:
-            documents = _with_source(context, part, dump, rising(gone))
-            publish(context, through(context, documents, steps), tokenizer, str(part["name"]))
+    for part in parts:
+        documents = _with_source(context, part, dump, read_dropped(context, dropped))
+        publish(context, through(context, documents, steps), tokenizer, str(part["name"]))
 
 
 def _with_source(context: TaskContext, part: dict[str, str | int], dump: str, gone: Iterator[int]) -> Numbered:

@@ -163,6 +163,16 @@ def test_a_file_behind_the_others_leaves_what_is_published_of_them(go: Go) -> No
     assert done(go("root", files[:-1], "github", ("exact",))) == {"github": 2, "exact": 2}
 
 
+def test_a_dump_behind_the_others_leaves_what_is_published_of_them(go: Go) -> None:
+    """Of its own two shards all is done, of the others only the dedup, and what it says of each."""
+    own, dedup = 4 * 2, 4
+    files = raw_files("common_crawl")
+    older = [path for path in files if "2022-05" in path]
+    assert done(go("root", older, "common_crawl")) == {"common_crawl": own + dedup}
+    assert done(go("root", files, "common_crawl")) == {"common_crawl": own + dedup}
+    assert done(go("root", older, "common_crawl")) == {"common_crawl": dedup}
+
+
 def test_of_two_files_of_one_name_each_has_that_of_its_folder(go: Go, tmp_path: Path) -> None:
     one, *_, other = raw_files("c4")
     go("root", [one], "c4")

@@ -18,7 +18,7 @@ from slices import NAMES, load
 from slices.jobs import load as load_job
 
 STAGES = {
-    "common_crawl": ("lines", "line_groups", "mine", "url_digests", "new_urls", "kept_urls", "publish"),
+    "common_crawl": ("lines", "line_groups", "mine", "url_digests", "new_urls", "kept_urls", "dropped", "publish"),
     "c4": ("publish",),
     "github": ("clean", "dedup", "copies", "publish"),
     "books": ("hash", "near_duplicates", "publish"),

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from redpajama_data.dedup import equal_keys
-from redpajama_data.dedup.buckets import BucketFile, BucketWriter, gathered
+from redpajama_data.dedup.buckets import BucketFile, BucketWriter
+from redpajama_data.dedup.gathering import gathered, gathered_each
 from redpajama_data.document import Document
 from redpajama_data.engine.receipts import Receipt
 from redpajama_data.engine.tasks import Task, TaskContext, Workplace
 from redpajama_data.io import storage
 from redpajama_data.io.shards import read_stored
 from slices.parts import crawl_mine
-from slices.parts.crawl_dedup import read_dropped, rising
 
 FILES = 300
 LIMIT = 64
@@ -52,9 +52,8 @@ def all_verdicts(paths: list[str], memory: int) -> list[tuple[int, int, int]]:
     return list(equal_keys.read_verdicts(paths, 1, memory=memory))
 
 
-def all_dropped(paths: list[str], memory: int) -> list[int]:
-    with read_dropped(paths, 1, memory=memory) as numbers:
-        return list(rising(numbers))
+def each_of_three(paths: list[str], memory: int) -> list[list[int] | None]:
+    return [None if rows is None else rows.tolist() for rows in gathered_each(paths, 0, 3, dtype="<u8", memory=memory)]
 
 
 def all_hashes(paths: list[str], memory: int) -> list[int]:
@@ -74,11 +73,12 @@ def test_verdicts_of_many_partitions(few: Few, tmp_path: Path, memory: int) -> N
 
 
 @pytest.mark.parametrize("memory", [1, 1 << 12, 1 << 26])
-def test_what_the_crawl_publishes_of_many_partitions(few: Few, tmp_path: Path, memory: int) -> None:
+def test_a_bucket_of_many_files(few: Few, tmp_path: Path, memory: int) -> None:
     numbers = [np.arange(5, dtype="<u8") * FILES + place for place in range(FILES)]
     paths = [write_buckets(tmp_path / f"{place}", rows, 3) for place, rows in enumerate(numbers)]
-    assert few(all_dropped, paths, memory) == list(range(5 * FILES))
-    assert few(all_hashes, paths, memory) == np.concatenate(numbers).tolist()
+    wanted = np.concatenate(numbers).tolist()
+    assert few(all_hashes, paths, memory) == wanted
+    assert few(each_of_three, paths, memory) == [[], wanted if 8 * len(wanted) <= memory // 4 else None, []]
 
 
 def store_languages(root: str, languages: int) -> list[str]:

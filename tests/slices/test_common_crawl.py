@@ -20,13 +20,15 @@ from filters import ccnet_lines
 from filters.ccnet import kept_records, kept_urls
 from redpajama_data.config import SliceSettings
 from redpajama_data.dedup import partitions
+from redpajama_data.dedup.file_parts import read_rows
 from redpajama_data.document import Document, Drop
 from redpajama_data.engine import receipts
 from redpajama_data.engine.executors import open_executor
 from redpajama_data.engine.progress import StageProgress
+from redpajama_data.engine.receipts import Output
 from redpajama_data.engine.run_slice import list_inputs, run_slice
 from redpajama_data.engine.slice_run import SliceRun
-from redpajama_data.engine.stages import RunSettings, Slice, Stage, per_file
+from redpajama_data.engine.stages import RunSettings, Slice, Stage, StageInput, per_file
 from redpajama_data.engine.tasks import TaskContext, Workplace
 from redpajama_data.errors import MissingModel, UsageError
 from redpajama_data.io.lines import iter_lines
@@ -37,7 +39,8 @@ from redpajama_data.reports import explanation, root_status
 from redpajama_data.sample import common_crawl as sample
 from slices.common_crawl import SLICE, CommonCrawlSettings, language_models, stages
 from slices.parts import crawl_keys, crawl_lines
-from slices.parts.crawl_dedup import document_dedup_stages, read_dropped, rising
+from slices.parts.crawl_dedup import document_dedup_stages
+from slices.parts.crawl_dropped import Dropped, dropped_of
 from slices.parts.crawl_keys import CrawlKeyWriter
 from slices.parts.crawl_layout import crawl_files, crawl_shards
 
@@ -506,21 +509,22 @@ def test_document_dedup_as_the_plain_reading(
     files = [[shards[rank][2][n][1:] for rank, n in file] for file in places]
     kept = kept_urls(files)
     own = {places[file][place] for file, place in kept_records(files)}
-    paths = [str(tmp_path / "root" / receipt.outputs["dropped"].path) for receipt in done.receipts["kept_urls"]]
+    told = dropped_of(StageInput([], Output("", 0, "", 0), done.receipts))
     assert sum(len(documents) for _, _, documents in shards) > len(kept) > 10
-    noted: Counter[tuple[int, int]] = Counter()
-    for receipt in done.receipts["kept_urls"]:
-        noted.update({(rank, part): count for rank, part, count in receipt.notes["dropped"]})
-    for rank, (_, _, documents) in enumerate(shards):
+    assert len(told) == len(shards)
+    for rank, ((_, _, documents), mined) in enumerate(zip(shards, done.receipts["mine"], strict=True)):
         wanted = [
             n for n, (_, url, _) in enumerate(documents) if ((rank, n) not in own if each_record else url not in kept)
         ]
-        for memory in (1, 1 << 20):  # the small one goes through a scratch file
-            with read_dropped(paths, rank, memory=memory) as numbers:
-                assert list(rising(numbers)) == wanted
+        assert numbers_of(tmp_path / "root", told[mined.task]) == wanted
         parts = list(dict.fromkeys(name for name, _, _ in documents))
-        for part, name in enumerate(parts):
-            assert noted[rank, part] == sum(documents[n][0] == name for n in wanted)
+        assert told[mined.task].counts == [sum(documents[n][0] == name for n in wanted) for name in parts]
+
+
+def numbers_of(root: Path, dropped: Dropped) -> list[int]:
+    part = dropped.numbers
+    rows = read_rows(str(root / part.path), part, "<u8") if part else ()
+    return [n for piece in rows for n in piece.tolist()]
 
 
 def test_files_hold_four_gibibytes_or_as_many_shards_as_asked_for() -> None:
