@@ -38,7 +38,7 @@ class Rows:
                 "x": float(point["x"]),
                 "y": float(point["y"]),
                 "cluster": " ".join(self._of.clusters[int(point["cluster"])].words),
-                "characters": int(card.numbers["characters"]),
+                "characters": card.numbers.get("characters"),  # none: of a long text that was dropped
                 # as embedding-atlas has them: rows, and how far they are
                 "neighbors": {"ids": near, "distances": [float(1 - cosine) for cosine in cosines]},
             }

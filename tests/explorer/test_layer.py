@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 import toy
 from browser import Page, look, needs_chromium
@@ -65,6 +67,17 @@ def test_a_few_are_of_every_rule(root: Path) -> None:
     assert {record.rule for record in found.dropped} == {"duplicate", "min_words"}
 
 
+def test_the_table_has_the_layer_and_no_length_of_what_is_cut(root: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(layers, "HEAD", len(SHORT[0]))
+    export(str(root), str(tmp_path / "to"), parquet=str(tmp_path / "map.parquet"), dropped=100)
+    rows = pyarrow.parquet.read_table(tmp_path / "map.parquet").to_pylist()
+    assert [row["layer"] for row in rows] == ["published"] * 60 + ["dropped"] * 5
+    assert {row["text"]: row["characters"] for row in rows[60:] if row["text"] in SHORT} == {
+        text: len(text) if len(text) < len(SHORT[0]) else None for text in SHORT
+    }
+    assert {row["verdict"] for row in rows[60:]} == {"dropped: min_words", "dropped: duplicate"}
+
+
 def test_what_was_forgotten_is_not_shown(root: Path) -> None:
     stone = tombstones.Tombstone(tombstones.digest(SHORT[0]), "", "2026-01-01")
     (root / tombstones.TOMBSTONES).write_bytes(tombstones.encoded([stone]))
@@ -101,7 +114,7 @@ def test_the_layer_is_seen_and_can_be_left_out(root: Path, tmp_path: Path) -> No
 
     async def steps(page: Page) -> None:
         await page.until("document.body.dataset.state === 'ready'")
-        assert (await page.run("count.textContent")) == "65 of 65 documents: 60 published, 5 of 6 dropped"
+        assert (await page.run("count.textContent")) == "65 of 65 documents: 60 published, 5 of 6 dropped (crosses)"
         await page.until(f"{PAINTED}[0] > 500")
         for label, shown in (("published", 60), ("dropped", 5)):
             value = f"[...layer.options].find(o => o.textContent === '{label}').value"
