@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -26,6 +27,7 @@ from redpajama_data.release.search import PublishedShard, ids_at, published_shar
 
 TITLE = 80  # characters of a text that stand for a document without a title
 _TITLES = ("title", "short_book_title", "path")  # fields of the meta, the first that is there
+_INTEGER = re.compile("-?(?:0|[1-9][0-9]*)")
 _LICENCES = ("license", "licence")
 
 
@@ -179,11 +181,11 @@ def _numbers(meta: dict[str, Any]) -> dict[str, float]:
 
 def _number(value: Any) -> float | None:
     """A number, also one in a string of ten characters at most; None for anything else: dates have more digits, or
-    dashes."""
+    dashes; what begins with a zero, as arXiv's months, is a name."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
         return float(value) if abs(value) < 1e30 else None
-    if isinstance(value, str) and 0 < len(value) <= 10 and value.lstrip("-").isdecimal() and value.isascii():
+    if isinstance(value, str) and len(value) <= 10 and value.isascii() and _INTEGER.fullmatch(value):
         return float(value)
     return None

@@ -135,7 +135,7 @@ def test_numbers_and_languages_of_a_meta() -> None:
         "a#0",
         "c4/a.jsonl.zst",
         0,
-        b'{"text":"x  y","meta":{"a":true,"b":"12","c":"2023-01-01","d":1.5,"e":"20230101000"}}',
+        b'{"text":"x  y","meta":{"a":true,"b":"12","c":"2023-01-01","d":1.5,"e":"20230101000","f":"0301","g":"--1"}}',
         9,
     )
     assert card.numbers == {"characters": 4, "b": 12, "d": 1.5}
@@ -261,6 +261,13 @@ def test_the_map_is_seen_and_answers(root: Path, tmp_path: Path) -> None:
         assert await page.run("document.querySelectorAll('img, #facts a').length") == 0
         assert "rpj explain" in await page.run("command.textContent")
         assert await page.run("near.children.length") == 8
+        # By keys alone: to the map, the document in the middle, and back.
+        await page.run("(delete document.body.dataset.document, map.focus())")
+        await page.press("Enter")
+        await page.until("document.body.dataset.document !== undefined")
+        await page.run("document.getElementById('close').focus()")
+        await page.press("Enter")
+        await page.until("document.getElementById('document').hidden && document.activeElement.id === 'map'")
         # A line drawn around all of the map, and one around nothing.
         box = json.loads(await page.run("JSON.stringify(map.getBoundingClientRect())"))
         left, top, right, bottom = (box[side] for side in ("left", "top", "right", "bottom"))
@@ -278,6 +285,20 @@ def test_the_map_is_seen_and_answers(root: Path, tmp_path: Path) -> None:
         assert page.asked == [Path(made.page).as_uri()]
 
     look(Path(made.page).as_uri(), steps)
+
+
+@needs_chromium
+def test_on_a_telephone_nothing_is_too_wide_and_a_document_comes_into_sight(root: Path, tmp_path: Path) -> None:
+    async def steps(page: Page) -> None:
+        await page.until("document.body.dataset.state === 'ready'")
+        assert await page.run("document.documentElement.scrollWidth") == 360
+        await page.run("list.querySelector('button').click()")
+        await page.until("document.body.dataset.document !== undefined")
+        await page.until("Math.abs(document.getElementById('document').getBoundingClientRect().top) < 2")
+        assert await page.run("document.documentElement.scrollWidth") == 360
+        assert page.said == []
+
+    look(Path(export(str(root), str(tmp_path / "to")).page).as_uri(), steps, width=360, height=740)
 
 
 @needs_chromium

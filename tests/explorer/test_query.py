@@ -79,6 +79,11 @@ def test_the_page_finds_what_python_finds(tmp_path: Path, tiny_tokenizer: ModelF
         await page.run("(x.value = 'likeness', x.dispatchEvent(new Event('input')))")
         await page.run("(pasted.value = '12 34', like.click())")
         assert "No word" in await page.run("likeness.textContent")
+        await page.run("(y.value = 'likeness', y.dispatchEvent(new Event('input')))")
+        await page.run("reset.click()")
+        assert await page.run("[pasted.value, colour.value, x.value, y.value]") == ["", "slice", "map x", "map y"]
+        assert await page.run("listed.textContent") == "Shown"
+        assert await page.run("document.querySelectorAll('[value=likeness]').length") == 0
         assert page.said == []
         assert page.asked == [Path(made.page).as_uri()]
 

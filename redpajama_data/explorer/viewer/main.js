@@ -22,7 +22,7 @@ function countOf(about, shown) {
   const dropped = about.rows - about.documents;
   const sampled = about.of > about.documents ? ` sampled from ${figure(about.of)}` : "";
   if (!dropped) return `${figure(shown)} of ${figure(about.rows)}${sampled} documents`;
-  return `${figure(shown)} of ${figure(about.rows)} documents: ${figure(about.documents)} published${sampled}, ${figure(dropped)} of ${figure(about.dropped_of)} dropped`;
+  return `${figure(shown)} of ${figure(about.rows)} documents: ${figure(about.documents)} published${sampled}, ${figure(dropped)} of ${figure(about.dropped_of)} dropped (crosses)`;
 }
 
 async function start() {
@@ -128,6 +128,7 @@ async function start() {
     byId("command").textContent = commandOf(data, i);
     byId("text").textContent = "…";
     byId("document").hidden = false;
+    if (matchMedia("(max-width: 720px)").matches) byId("document").scrollIntoView();
     list(byId("near"), nearest(data, i, 8).map(([cosine, j]) =>
       [j, `${about.kinds.slice[data.kinds.slice[j]]} ${cosine.toFixed(2)}`]));
     byId("document").parentElement.scrollTop = 0;
@@ -139,15 +140,20 @@ async function start() {
     document.body.dataset.document = i;
   }
 
+  function close() {
+    view.selected = -1;
+    byId("document").hidden = true;
+  }
+
   async function search() {
     const mine = ++asked;
     const result = await found(data, byId("search").value);
     if (mine !== asked) return;
     words = result;
+    close();
     update();
   }
 
-  for (const id of [...FILTERS, "number", "from", "to"]) byId(id).addEventListener("input", update);
   function like() {
     const vector = vectorOf(byId("pasted").value, data.words);
     byId("likeness").textContent = vector ? "" : "No word of it is known to this map.";
@@ -161,12 +167,26 @@ async function start() {
     for (const id of ["x", "y"]) view[id] = data.axes[byId(id).value];
     byId("colour").value = LIKENESS;
     hidden.clear();
+    close();
     view.colourBy(LIKENESS);
     legend();
     update();
   }
 
+  // The page as it was before a text was pasted.
+  function forget() {
+    byId("pasted").value = byId("likeness").textContent = "";
+    if (!data.numbers[LIKENESS]) return;
+    delete data.numbers[LIKENESS];
+    if (byId("y").value === LIKENESS) byId("y").value = about.axes[1];
+    for (const id of ["colour", "x", "y", "number"]) byId(id).querySelector(`[value=${LIKENESS}]`).remove();
+    for (const id of ["x", "y"]) view[id] = data.axes[byId(id).value];
+    view.colourBy(byId("colour").value);
+  }
+
+  for (const id of [...FILTERS, "number", "from", "to"]) byId(id).addEventListener("input", update);
   byId("like").addEventListener("click", like);
+  byId("close").addEventListener("click", () => { close(); view.draw(); view.canvas.focus(); });
   let waiting = 0;
   byId("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(search, 200); });
   byId("colour").addEventListener("input", (event) => { hidden.clear(); view.colourBy(event.target.value); legend(); update(); });
@@ -181,8 +201,8 @@ async function start() {
     for (const id of ["search", ...FILTERS, "from", "to"]) byId(id).value = "";
     hidden.clear();
     words = view.lassoed = null;
-    view.selected = -1;
-    byId("document").hidden = true;
+    close();
+    forget();
     view.fit();
     legend();
     update();

@@ -140,15 +140,22 @@ class MapView {
     return [(event.clientX - box.left) * ratio, (event.clientY - box.top) * ratio];
   }
 
-  pick([px, py]) {
+  // The nearest document to a place, so many pixels away at most; -1: there is none.
+  pick([px, py], within = 12) {
     const { k, ox, oy } = this.scale();
-    let best = -1, least = (12 * (devicePixelRatio || 1)) ** 2;
+    let best = -1, least = (within * (devicePixelRatio || 1)) ** 2;
     for (let i = 0; i < this.data.n; i++) {
       if (!this.shown[i]) continue;
       const far = (ox + this.x[i] * k - px) ** 2 + (oy + (65535 - this.y[i]) * k - py) ** 2;
       if (far < least) { least = far; best = i; }
     }
     return best;
+  }
+
+  // Choose the document that is nearest to the middle of the map.
+  middle() {
+    const i = this.pick([this.canvas.width / 2, this.canvas.height / 2], Infinity);
+    if (i >= 0) this.chosen(i);
   }
 
   zoomAt([px, py], factor) {
@@ -225,6 +232,7 @@ class MapView {
       const step = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] }[event.key];
       if (step) { this.dx += step[0]; this.dy += step[1]; this.draw(); event.preventDefault(); }
       const by = { "+": 1.3, "=": 1.3, "-": 1 / 1.3 }[event.key];
+      if (event.key === "Enter") this.middle();
       if (by) this.zoomAt([canvas.width / 2, canvas.height / 2], by);
     });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
