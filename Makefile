@@ -57,6 +57,7 @@ tour: sample .venv/.installed-test
 	$(BIN)/rpj release build/sample-run --to build/release/sample --sample 100K --quiet
 	$(BIN)/rpj verify build/release/sample
 	$(BIN)/rpj find build/sample-run --text 'local Jury = {}'
+	$(BIN)/rpj find build/sample-run --index --url-host news.libellous-press.example --limit 1
 	$(BIN)/rpj forget build/sample-again --url-host news.libellous-press.example --reason tour
 	$(BIN)/rpj verify build/sample-again
 	$(BIN)/rpj find build/sample-again --url-host news.libellous-press.example; test $$? -eq 1

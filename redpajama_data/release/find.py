@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from redpajama_data.corpus.listing import Record
+from redpajama_data.corpus.listing import Record, has_shards
+from redpajama_data.engine.slice_run import slices_of
 from redpajama_data.errors import UsageError
+from redpajama_data.io import storage
 from redpajama_data.io.root_paths import WITHIN
-from redpajama_data.release import search
+from redpajama_data.release import index, search
 from redpajama_data.release.search import PublishedShard, Query
 from redpajama_data.reports import explanation
 
@@ -29,15 +31,38 @@ class Found:
     text: str
 
 
-def find(root: str, query: Query, shown: str = "", *, workers: int = 1) -> Iterator[Found]:
+@dataclass
+class Looked:
+    """How many shards a search has to look through, of how many; ``index``: whether the root has one."""
+
+    through: int = 0
+    of: int = 0
+    index: bool = False
+
+
+def find(
+    root: str, query: Query, shown: str = "", *, workers: int = 1, looked: Looked | None = None
+) -> Iterator[Found]:
     """The documents in all that slices and jobs have published that meet a query, in order. ``shown`` is what their
-    text is shown around. Raises :class:`UsageError` for what is no root, :class:`BrokenInput` for a damaged shard."""
-    shards = search.published_shards(root)
-    by_path = {shard.out.path: shard for shard in shards}
+    text is shown around. Shards that the index of the root rules out are not read; ``looked`` is told of how many.
+    Raises :class:`UsageError` for what is no root, :class:`BrokenInput` for a damaged shard."""
+    every = search.published_shards(root)
+    by_path = {shard.out.path: shard for shard in every}
+    known = index.load(root)
+    shards = [shard for shard in every if not known.rules_out(shard.out.sha256, query.keys)]
+    if looked is not None:
+        looked.through, looked.of, looked.index = len(shards), len(every), bool(known)
     for shard, seen in search.search(root, shards, query, partial(_shown, part=shown), workers=workers):
         ids = search.ids_at(root, shard, [n for n, _ in seen])
         for (n, (url, text)), doc_id in zip(seen, ids, strict=True):
             yield Found(shard.out.path, n + 1, origin(root, by_path, doc_id), url, text)
+
+
+def places(root: str) -> list[str]:
+    """What the index is made of: the root for what its slices published, and the folder of each job that published."""
+    notes = slices_of(root)
+    jobs = [note.slice for note in notes if note.kind == "corpus" and has_shards(root, note.slice)]
+    return [*([root] if has_shards(root) else []), *(storage.join(root, job) for job in jobs)]
 
 
 def _shown(record: Record, *, part: str) -> tuple[str | None, str]:

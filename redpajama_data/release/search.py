@@ -7,14 +7,14 @@ through 100 GB of text in minutes.
 from __future__ import annotations
 
 import multiprocessing
-import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar, cast
 
 import msgspec
+import numpy as np
 
 from redpajama_data.corpus.listing import Record
 from redpajama_data.engine import receipts
@@ -25,6 +25,8 @@ from redpajama_data.io import storage
 from redpajama_data.io.lines import TooLong, iter_lines, line_lists
 from redpajama_data.io.root_paths import WITHIN
 from redpajama_data.io.shards import MAX_LINE, to_json
+from redpajama_data.release import index
+from redpajama_data.release.index import Keys
 
 Seen = TypeVar("Seen")
 
@@ -35,10 +37,11 @@ _SHOWN = 60  # characters of a text around what was found, on each side
 @dataclass(frozen=True)
 class Query:
     """What documents are looked for. A record meets it when ``meets`` says so; ``needle`` are bytes that are in the
-    line of every such record, b"" when nothing is known of it."""
+    line of every such record, b"" when nothing is known of it; ``keys`` are in the index of a shard that has one."""
 
     needle: bytes
     meets: Callable[[Record], bool]
+    keys: Keys = field(default_factory=lambda: np.zeros(0, np.uint64))
 
 
 class _Url(msgspec.Struct, gc=False):
@@ -58,18 +61,19 @@ _decode_line = msgspec.json.Decoder(_Line).decode
 
 def for_text(text: str) -> Query:
     """Documents whose text contains ``text``."""
-    return Query(_within_json(text), partial(_has_text, text=text))
+    return Query(_within_json(text), partial(_has_text, text=text), index.keys_of_query(text))
 
 
 def for_url(url: str) -> Query:
     """Documents whose meta has this ``url``."""
-    return Query(_within_json(url), partial(_has_url, url=url))
+    return Query(_within_json(url), partial(_has_url, url=url), index.keys_of_url(url))
 
 
 def for_host(host: str) -> Query:
     """Documents whose ``url`` is of this host, or of one below it: example.org takes www.example.org in."""
     name = host.lower().rstrip(".")
-    return Query(b"", partial(_has_host, host=name))  # a host may be written in capitals
+    # A host may be written in capitals.
+    return Query(b"", partial(_has_host, host=name), index.keys_of_host(name))
 
 
 def _within_json(text: str) -> bytes:
@@ -86,19 +90,19 @@ def _has_url(record: Record, *, url: str) -> bool:
 
 def _has_host(record: Record, *, host: str) -> bool:
     url = url_of(record)
-    if url is None:
-        return False
-    try:
-        found = (urllib.parse.urlsplit(url).hostname or "").rstrip(".")
-    except ValueError:
-        return False
-    return found == host or found.endswith(f".{host}")
+    found = index.host_of(url) if url is not None else None
+    return found is not None and (found == host or found.endswith(f".{host}"))
 
 
 def url_of(record: Record) -> str | None:
     """The ``url`` of a record's meta, when it is a string."""
+    return url_in(record.raw_meta)
+
+
+def url_in(meta: msgspec.Raw) -> str | None:
+    """The ``url`` of a meta, when it is a string."""
     try:
-        found = _decode_url(record.raw_meta).url
+        found = _decode_url(meta).url
     except NOT_JSON:
         return None
     return found if isinstance(found, str) else None

@@ -20,6 +20,7 @@ NAMES = (
     "tokenize",
     "redpajama_v2",
     "embed",
+    "index",
 )
 
 
