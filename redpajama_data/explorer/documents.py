@@ -16,9 +16,10 @@ import numpy as np
 
 from redpajama_data.corpus.listing import slice_of
 from redpajama_data.errors import NOT_JSON, BrokenInput
+from redpajama_data.explorer import signals
 from redpajama_data.explorer.points import Map
 from redpajama_data.explorer.verdicts import kind_of, verdicts
-from redpajama_data.io import root_paths
+from redpajama_data.io import root_paths, storage
 from redpajama_data.io.lines import line_lists
 from redpajama_data.io.root_paths import WITHIN
 from redpajama_data.io.shards import MAX_LINE
@@ -42,8 +43,8 @@ _decode_line = msgspec.json.Decoder(_Line).decode
 @dataclass(slots=True)
 class Card:
     """A document as it is shown: the id of its raw record, shard and line (from 0), what its meta says of it, all
-    numbers of the meta and the ``characters`` of the text, the meta as JSON, the beginning of the text, what jobs
-    made of it, ids of those that left as copies of it, and whether it was published or dropped.
+    numbers of the meta, quality signals, and the ``characters`` of the text, the meta as JSON, the beginning of the
+    text, what jobs made of it, ids of those that left as copies of it, and whether it was published or dropped.
     """
 
     id: str
@@ -81,6 +82,7 @@ def cards(root: str, of: Map, *, characters: int, workers: int = 1) -> Iterator[
 
 def _cards(root: str, of: Map, characters: int, workers: int) -> Iterator[Card]:
     known = {shard.out.path: shard for shard in published_shards(root)}
+    measured = signals.files_of(root)
     order = np.flatnonzero(np.diff(of.points["shard"], prepend=-1))
     bounds = [*order.tolist(), len(of)]
     jobs = [
@@ -89,18 +91,22 @@ def _cards(root: str, of: Map, characters: int, workers: int) -> Iterator[Card]:
     ]
     if workers == 1 or len(jobs) == 1:
         for path, lines in jobs:
-            yield from _read(root, path, lines, characters, known)
+            yield from _read(root, path, lines, characters, known, measured.get(path))
         return
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("forkserver"))
     waiting = iter(jobs)
     pending: deque[Future[list[Card]]] = deque()
+
+    def start(path: str, lines: Sequence[int]) -> Future[list[Card]]:
+        return pool.submit(_read, root, path, lines, characters, _behind(known, path), measured.get(path))
+
     try:
         for path, lines in islice(waiting, workers + 1):
-            pending.append(pool.submit(_read, root, path, lines, characters, _behind(known, path)))
+            pending.append(start(path, lines))
         while pending:
             yield from pending.popleft().result()
             for path, lines in islice(waiting, 1):
-                pending.append(pool.submit(_read, root, path, lines, characters, _behind(known, path)))
+                pending.append(start(path, lines))
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -112,14 +118,24 @@ def _behind(known: dict[str, PublishedShard], path: str) -> dict[str, PublishedS
     return {inside: own} if own is not None and own.ours else known
 
 
-def _read(root: str, path: str, lines: Sequence[int], characters: int, known: dict[str, PublishedShard]) -> list[Card]:
+def _read(
+    root: str,
+    path: str,
+    lines: Sequence[int],
+    characters: int,
+    known: dict[str, PublishedShard],
+    measured: str | None,
+) -> list[Card]:
     inside = path.removeprefix(WITHIN)
     ids = [f"{path}#{n}" for n in lines]
     if path.startswith(WITHIN) and inside in known:
         ids = [origin(root, known, doc_id) for doc_id in ids_at(root, known[inside], lines)]
+    numbers = signals.signals_in(storage.join(root, measured), lines) if measured is not None else {}
     held = []
     for doc_id, n, line in zip(ids, lines, _lines(root_paths.locate(root, path), lines), strict=False):
-        held.append(card_of(doc_id, inside, n, line, characters))
+        card = card_of(doc_id, inside, n, line, characters)
+        card.numbers |= numbers.get(n, {})
+        held.append(card)
     if len(held) != len(lines):
         raise BrokenInput(f"{path}: it has no line {lines[-1] + 1}. It has changed: run rpj explore again.")
     return held

@@ -29,7 +29,7 @@ from redpajama_data.explorer.sparse import Floats
 from redpajama_data.io.shards import to_json
 
 KINDS = ("slice", "language", "licence", "verdict", "layer")  # columns of words; the cluster is one more
-_NUMBERS = 16  # fields that can be a colour: those that most documents have
+_NUMBERS = 48  # fields that can be a colour: those that most documents have; the job signals gives 26 and more
 _FEW = 0.01  # a field of a smaller share of the documents is none
 _MOST_KINDS = 2_000  # languages or licences told apart; a field of more is no such thing
 _FULL = 65_535

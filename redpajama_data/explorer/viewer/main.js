@@ -105,10 +105,11 @@ async function start() {
     const card = data.cards[i], facts = byId("facts");
     byId("heading").textContent = card.title || "(no text)";
     facts.replaceChildren();
-    const fact = (name, value) => {
+    byId("numbers").replaceChildren();
+    const fact = (name, value, parent = facts) => {
       if (value === undefined || value === null || value === "") return;
-      element("dt", name, facts);
-      const held = element("dd", undefined, facts);
+      element("dt", name, parent);
+      const held = element("dd", undefined, parent);
       if (/^https?:\/\//i.test(value)) {
         const link = element("a", value, held);
         link.href = value;
@@ -123,7 +124,7 @@ async function start() {
     for (const copy of card.copies || []) fact("left as its copy", copy);
     if (card.shard) fact("shard", `${card.shard}, line ${card.line + 1}`);
     for (const name of about.numbers) {
-      if (!Number.isNaN(data.numbers[name][i])) fact(name, String(+data.numbers[name][i].toPrecision(6)));
+      if (!Number.isNaN(data.numbers[name][i])) fact(name, String(+data.numbers[name][i].toPrecision(6)), byId("numbers"));
     }
     byId("command").textContent = commandOf(data, i);
     byId("text").textContent = "…";
@@ -136,7 +137,7 @@ async function start() {
     try { held = await textOf(data, i); } catch (error) { held = { text: `The text could not be had: ${error.message}` }; }
     if (view.selected !== i) return;
     byId("text").textContent = held ? held.text : `Texts lie beside this file. To read them: rpj explore ${about.root} --serve --export FOLDER, the one of this file`;
-    if (held && held.meta) fact("meta", held.meta);
+    if (held && held.meta) fact("meta", held.meta, byId("numbers"));
     document.body.dataset.document = i;
   }
 
