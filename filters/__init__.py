@@ -4,7 +4,9 @@ All are pure, given their models and lists: those lie in files, which ``fasttext
 ``signals_dsir`` and ``ccnet`` read once a process.
 """
 
+import sys
 from hashlib import sha256
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from redpajama_data.errors import UsageError
@@ -17,3 +19,10 @@ if _compiled_from.exists() and _compiled_from.read_text() != sha256(_sources).he
         "the kernels in filters/ were compiled from other sources than those beside them. Install again: make "
         ".venv/.installed, or pip install -e ."
     )
+# A checkout that another Python was installed from: its kernels lie here, and this one cannot load them.
+for _source in Path(__file__).parent.glob("_*.c"):
+    if not any(_source.with_suffix(suffix).exists() for suffix in EXTENSION_SUFFIXES):
+        raise UsageError(
+            f"{_source.name} in filters/ is not compiled for this Python ({sys.implementation.cache_tag}). Run: "
+            f"{sys.executable} -m pip install {Path(__file__).resolve().parents[1]}"
+        )

@@ -1,4 +1,4 @@
-"""Kernels that were compiled from other sources are refused, with what to do."""
+"""Kernels of other sources, or of another Python, are refused with what to do."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ def test_kernels_of_other_sources_are_refused_until_they_are_compiled_again(tmp_
         shutil.copy(TOP / name, tmp_path / name)
     source = tmp_path / "filters/_tiny.c"
     source.write_text(KERNEL)
-    import_filters(tmp_path)  # compiled by nobody who would have left a word of it
 
     def compile_kernels() -> None:
         subprocess.run([sys.executable, str(tmp_path / "scripts/hatch_build.py")], check=True, capture_output=True)
 
+    with pytest.raises(UsageError, match=r"_tiny\.c .* is not compiled for this Python .* -m pip install "):
+        import_filters(tmp_path)
     compile_kernels()
     import_filters(tmp_path)
     source.write_text(KERNEL + "// another version\n")
