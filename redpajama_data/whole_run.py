@@ -106,6 +106,8 @@ def run_parts(
                 report.slices.append(SliceRun(part.name, left_out={"every stage"}))
                 continue
             raws = root_shards(config.root, corpus, within=True, rerun=names) if files is None else files
+            if files is None and part.check is not None:  # what is given was looked at above
+                part.check(settings, raws)
             # Shards of the root are fewer than before only when what made them has dropped or quarantined some.
             pruned = prune or files is None
             raws, settings, named = _as_known(part, settings, raws, place)
@@ -181,6 +183,8 @@ def _inputs(part: Slice, settings: SliceSettings, root: str, names: set[str]) ->
     if own:
         raise UsageError(f"{own[0]} is what {part.name} itself writes to {root}. Choose another --root.")
     ownership.refuse_inputs_inside(root, [part.name], [raw for raw in found if not raw.path.startswith(WITHIN)])
+    if part.check is not None:
+        part.check(settings, found)
     return found
 
 

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -124,14 +123,9 @@ def order_of(paths: Sequence[str], priority: Sequence[str]) -> list[int]:
     return order
 
 
-def checked(first: Stage, priority: Sequence[str]) -> Stage:
-    """The first stage of a job, which raises for a wrong ``priority`` before anything is done."""
-    return replace(first, plan=partial(_plan_checked, first=first, priority=priority))
-
-
-def _plan_checked(given: StageInput, *, first: Stage, priority: Sequence[str]) -> list[Planned]:
-    order_of([raw.path for raw in given.inputs], priority)
-    return first.plan(given)
+def check_priority(settings: Any, shards: Sequence[RawFile]) -> None:
+    """The check of a job whose settings have a ``priority``. Raises :class:`UsageError` as :func:`order_of`."""
+    order_of([raw.path for raw in shards], settings.priority)
 
 
 def _plan_dedup(given: StageInput, *, priority: Sequence[str]) -> list[Planned]:
@@ -186,7 +180,7 @@ def stages(settings: ExactSettings, run: RunSettings) -> list[Stage]:
         return partial(keys_work, path=raw.path, by=settings.by, max_malformed=run.max_malformed)
 
     return [
-        checked(per_shard("keys", keys), settings.priority),
+        per_shard("keys", keys),
         Stage("dedup", partial(_plan_dedup, priority=settings.priority), ("keys",)),
         copies_stage("copies", reads="keys", verdicts="dedup"),
         Stage("keep", partial(_plan_keep, by=settings.by, run=run), ("keys", "copies"), whole=("dedup", "copies")),
@@ -200,4 +194,5 @@ JOB = Job(
     patterns=PATTERNS,
     settings=ExactSettings,
     stages=stages,
+    check=check_priority,
 )

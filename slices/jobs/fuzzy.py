@@ -33,6 +33,7 @@ from redpajama_data.engine.stages import Job, Planned, RunSettings, Stage, Stage
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.io.shards import read_jsonl, read_names
 from redpajama_data.models.model_file import ModelFile
+from slices.jobs.exact import check_priority
 from slices.jobs.fuzzy_clusters import VERDICT_ROW, cluster_stages
 
 
@@ -147,4 +148,5 @@ JOB = Job(
     patterns=PATTERNS,
     settings=FuzzySettings,
     stages=stages,
+    check=check_priority,
 )

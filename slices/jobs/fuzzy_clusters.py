@@ -26,7 +26,7 @@ from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.io.shards import read_names, to_json
 from redpajama_data.io.storage import RawFile
 from redpajama_data.pipeline.stages import per_range
-from slices.jobs.exact import checked, order_of
+from slices.jobs.exact import order_of
 
 VERDICT_ROW = np.dtype([("n", "<u8"), ("kept_rank", "<u8"), ("kept_n", "<u8"), ("size", "<u8")])
 _PIECE = 1 << 20  # bytes of edges read at a time
@@ -39,7 +39,7 @@ def cluster_stages(scheme: Scheme, run: RunSettings, *, priority: Sequence[str] 
         return partial(signatures_work, path=raw.path, scheme=scheme, max_malformed=run.max_malformed)
 
     return [
-        checked(per_shard("signatures", signatures), priority),
+        per_shard("signatures", signatures),
         Stage("bands", partial(_plan_bands, scheme=scheme, priority=priority), ("signatures",)),
         Stage("components", partial(_plan_components, priority=priority), ("signatures", "bands"), whole=("bands",)),
     ]

@@ -13,7 +13,6 @@ The published project trained on ids of GPT-NeoX's tool (one prefix a slice, an 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -145,10 +144,13 @@ def mix_work(
     context.receipt.notes["shares"] = {name: share._asdict() for name, share in shares.items()}
 
 
-def _plan_checked(given: StageInput, *, first: Stage, check: Callable[[set[str]], None]) -> list[Planned]:
-    """The tasks of the first stage, if the slices of the input are in order: not found out after hours."""
-    check({slice_of(raw.path) for raw in given.inputs})
-    return first.plan(given)
+def check(settings: TokenizeSettings, shards: Sequence[RawFile]) -> None:
+    """Raises :class:`UsageError` when the slices of the input are not in order: not found out after hours."""
+    names = {slice_of(raw.path) for raw in shards}
+    if settings.mixture is None:
+        refuse_equal_names(names)
+    else:
+        refuse_other_slices(settings.mixture, names)
 
 
 def _plan_mix(given: StageInput, *, mixture: dict[str, Any], target: Target) -> list[Planned]:
@@ -284,8 +286,6 @@ def stages(settings: TokenizeSettings, run: RunSettings) -> list[Stage]:
 
     report = partial(_plan_report, settings=settings, run=run)
     first = per_shard("encode", encode)
-    check = refuse_equal_names if settings.mixture is None else partial(refuse_other_slices, settings.mixture)
-    first = replace(first, plan=partial(_plan_checked, first=first, check=check))
     if settings.mixture is None:
         write = stage("write", _plan_slices, ("encode",))
         return [first, write, stage("report", report, ("encode", "write"))]
@@ -307,4 +307,5 @@ JOB = Job(
     settings=TokenizeSettings,
     stages=stages,
     kind="report",
+    check=check,
 )

@@ -185,6 +185,7 @@ def test_a_priority_that_nothing_has_is_refused(tmp_path: Path, tiny_tokenizer: 
     folder = write(tmp_path / "in", THREE)
     with pytest.raises(UsageError, match=r"--priority wikipeda: no such slice\. The input has c4, wikipedia"):
         dedup_of(tmp_path / "out", folder, tiny_tokenizer, priority="wikipeda")
+    assert not (tmp_path / "out").exists(), "what does not go together is said before anything is written"
 
 
 def test_another_priority_makes_no_keys_again(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
