@@ -112,7 +112,7 @@ def fetch(
     with Client(Addresses(run_config.addresses), contact=contact) as client:
         found = acquire.plan_all(asked, folder, client, store=store, renew=renew, left_out=missed)
         stands = [stand for _, stand in found]
-        acquire.refuse(stands, folder, list(accept_licences), accept_usd, limits.max_bytes)
+        acquire.allow(stands, folder, list(accept_licences), accept_usd, limits.max_bytes)
         return acquire.fetch_all(found, folder, limits, client, missed)
 
 

@@ -120,7 +120,7 @@ def download(
                 click.echo(f"{stand.plan.slice}: {stand.plan.version or 'unknown version'}", err=True)
                 output_download.print_terms(stand.plan, err=True)
         _warn_of_connections(connections, [stand.plan for stand in stands], to)
-        acquire.refuse(stands, to, licences, usd, options.max_bytes)
+        acquire.allow(stands, to, licences, usd, options.max_bytes)
         reports = acquire.fetch_all(found, to, options, client, not_had)
     output_download.print_reports(reports, stands, left_out, to, place, as_json=json_out)
     lost = left_out or any(stand.plan.absent for stand in stands)

@@ -98,6 +98,10 @@ def print_stands(stands: Sequence[Stand], *, as_json: bool) -> None:
             f"{stand.plan.slice}: {here.files:,} of {files_text(stand.plan.files)} {place}, {amount(here.bytes)}; "
             f"{state}"
         )
+        for licence in stand.accepted:
+            click.echo(
+                f"  licence {licence.licence} accepted {licence.time} for version {licence.version or 'unknown'}"
+            )
         for path, each in stand.aside.items():
             runs = "1 run" if each.runs == 1 else f"{each.runs:,} runs"
             click.echo(f"  put aside since {each.since}, {runs}: {path}: {each.reason}")

@@ -13,6 +13,7 @@ from redpajama_data.config import RunConfig, split_list
 from redpajama_data.download import by_hand
 from redpajama_data.download import plan as plans
 from redpajama_data.download import store as stores
+from redpajama_data.download.accepted import note
 from redpajama_data.download.client import Client
 from redpajama_data.download.fetch import AT_ONCE, FetchReport, Options, fetch_plan
 from redpajama_data.download.plan import Listing, Plan, Source
@@ -181,6 +182,15 @@ def refuse(stands: Sequence[Stand], to: str, accepted: Sequence[str], usd: float
             f"{to}: {amount(to_come)} are still to come, and {amount(free)} are free. Free some, choose another --to, "
             "or fetch less: --max-bytes."
         )
+
+
+def allow(stands: Sequence[Stand], to: str, accepted: Sequence[str], usd: float, most: int | None) -> None:
+    """What :func:`refuse` lets pass, with a record of the licences that were accepted for what is missing. Raises as
+    that, and as :func:`redpajama_data.download.accepted.note`."""
+    refuse(stands, to, accepted, usd, most)
+    for stand in stands:
+        if stand.here.missing or not stand.plan.files:
+            note(stand.plan, to, accepted)
 
 
 def _on_disk(stand: Stand, most: int | None) -> int:

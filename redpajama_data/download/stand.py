@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from redpajama_data.download import accepted
 from redpajama_data.download import plan as plans
+from redpajama_data.download.accepted import Accepted
 from redpajama_data.download.plan import Plan
 from redpajama_data.download.present import Survey, survey
 from redpajama_data.download.receipts import PutAside, load_quarantine
@@ -18,11 +20,13 @@ from redpajama_data.io import storage
 
 @dataclass(frozen=True)
 class Stand:
-    """A plan and what of it is here. ``aside`` are the files that could not be had, by path."""
+    """A plan and what of it is here. ``aside`` are the files that could not be had, by path, ``accepted``
+    the licences that the user accepted for it."""
 
     plan: Plan
     here: Survey
     aside: dict[str, PutAside]
+    accepted: list[Accepted] = field(default_factory=list)
 
     def complete(self) -> bool:
         """True when every file is here and known, and nothing that was asked for is to be had nowhere."""
@@ -54,13 +58,14 @@ class Stand:
             "missing": {"files": self.here.missing, "bytes": self.to_come(), "unsized": self.here.unsized},
             "to_check": self.here.to_check,
             "usd": self.usd(),
+            "accepted": msgspec.to_builtins(self.accepted),
             "put_aside": {path: each.reason for path, each in self.aside.items()},
         }
 
 
 def stand_of(plan: Plan, to: str, *, listed: str | None = None) -> Stand:
     """How far a plan is below ``to``. ``listed`` is where the plan is kept, when that is not ``to``."""
-    return Stand(plan, survey(plan, to, listed=listed), load_quarantine(to, plan.slice))
+    return Stand(plan, survey(plan, to, listed=listed), load_quarantine(to, plan.slice), accepted.load(to, plan.slice))
 
 
 def stands_of(place: str) -> list[Stand]:

@@ -10,6 +10,7 @@ import os
 
 import msgspec
 
+from redpajama_data.download.accepted import ACCEPTED
 from redpajama_data.download.plan import FILES, PLAN, Plan, folder
 from redpajama_data.download.receipts import RECEIPTS, Receipt
 from redpajama_data.errors import StorageError
@@ -50,7 +51,7 @@ def bring_state(store: str, to: str, slice_name: str) -> None:
     here, there = folder(to, slice_name), folder(store, slice_name)
     if os.path.exists(storage.local(storage.join(here, RECEIPTS))):
         return
-    for name in (RECEIPTS, FILES, PLAN):  # the head of the plan last: with it the rest is there
+    for name in (RECEIPTS, ACCEPTED, FILES, PLAN):  # the head of the plan last: with it the rest is there
         data = storage.read_bytes(storage.join(there, name))
         if data is None:
             return
@@ -60,7 +61,7 @@ def bring_state(store: str, to: str, slice_name: str) -> None:
 def send_state(store: str, to: str, slice_name: str) -> None:
     """Leave plan and receipts in the store. Raises :class:`StorageError`."""
     here, there = folder(to, slice_name), folder(store, slice_name)
-    for name in (RECEIPTS, FILES, PLAN):
+    for name in (RECEIPTS, ACCEPTED, FILES, PLAN):
         path = storage.local(storage.join(here, name))
         if os.path.exists(path):
             storage.put(path, storage.join(there, name))
