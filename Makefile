@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SAMPLE := build/sample
 
-.PHONY: sample tour loads readers trainers proxy test sanitize lint soak bench clean
+.PHONY: sample tour loads matrix readers trainers proxy test sanitize lint soak bench clean
 
 # A stamp an environment: installing again only when the project's metadata or its compiled part changed.
 .venv/.installed: pyproject.toml scripts/hatch_build.py $(wildcard filters/_*.c filters/_*.h)
@@ -125,6 +125,17 @@ proxy: sample .venv/.installed-test $(TRAINERS)/.installed
 loads: tour
 	$(BIN)/python scripts/release_loads.py build/release/all --jsonl build/release/lines
 	$(BIN)/python scripts/release_loads.py build/release/sample
+
+# The sample on every Python of this machine, each in an environment of its own: three minutes a Python. CI's has one.
+NOX := build/nox-itself
+$(NOX)/.installed:
+	$(PYTHON) -m venv $(NOX)
+	$(NOX)/bin/python -m pip install --quiet nox virtualenv
+	touch $@
+
+matrix: $(NOX)/.installed .venv/.installed
+	$(NOX)/bin/nox -s source sample
+	$(BIN)/python scripts/matrix.py build/matrix
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .

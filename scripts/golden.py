@@ -3,6 +3,7 @@ revision are a defect, since finished work of before would be taken for the same
 
     python scripts/golden.py            compare; exit status 1 when something differs
     python scripts/golden.py --write    keep what this run gives: after a revision was raised
+    python scripts/golden.py --save F   compare, and write what this run gives to F, for scripts/matrix.py
 """
 
 from __future__ import annotations
@@ -144,10 +145,12 @@ def main() -> int:
     """Compare, or write; the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--write", action="store_true", help="keep what this run gives")
-    write = parser.parse_args().write
+    parser.add_argument("--save", type=Path, help="a file for what this run gives")
+    given = parser.parse_args()
     found = make()
-    if write:
-        PATH.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    for path in [PATH] * given.write + [given.save] * bool(given.save):
+        path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    if given.write:
         return 0
     wrong, untold = problems(json.loads(PATH.read_text()), found)
     print("\n".join([*wrong, *untold]) or "The same.")
