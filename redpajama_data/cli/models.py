@@ -12,7 +12,7 @@ from redpajama_data.cli import output
 from redpajama_data.cli.options import json_option
 from redpajama_data.defaults import config_here
 from redpajama_data.download.addresses import Addresses
-from redpajama_data.errors import MissingModel
+from redpajama_data.errors import MissingModel, UsageError
 from redpajama_data.io.credentials import shown
 from redpajama_data.models import registry
 from redpajama_data.reports.totals import amount
@@ -151,6 +151,15 @@ def train_lm_command(
 @click.option("--lr", default=0.1, show_default=True, help="Learning rate.")
 @click.option("--epochs", default=5, show_default=True, help="Passes over the texts.")
 @click.option("--min-count", default=1, show_default=True, help="Rarer words are left out.")
+@click.option(
+    "--recipe",
+    type=click.Choice(["published", "corrected"]),
+    default="published",
+    show_default=True,
+    help="corrected: each page once, a drawn sample, both classes of one size.",
+)
+@click.option("--per-host", type=click.IntRange(min=1), help="corrected: pages of a host in a class. Default: 100.")
+@click.option("--seed", default=0, show_default=True, help="Of what is drawn: first vectors, and with corrected pages.")
 @json_option
 def train_classifier_command(
     positive: tuple[str, ...],
@@ -160,16 +169,27 @@ def train_classifier_command(
     lr: float,
     epochs: int,
     min_count: int,
+    recipe: str,
+    per_host: int | None,
+    seed: int,
     json_out: bool,
 ) -> None:
     """The classifier "would Wikipedia cite this page?", with its precision and recall on held-out pages.
 
     \b
     rpj train classifier --positive wiki/en_head_0000.json.gz --negative crawl/*.json.gz --out wikiref.bin
+    rpj train classifier --recipe corrected --positive cited.jsonl --negative crawl.jsonl --out wikiref.bin
     """
+    from redpajama_data.training.balanced import PER_HOST
     from redpajama_data.training.classifier import train_classifier
 
-    report = train_classifier(positive, negative, out, dim=dim, lr=lr, epochs=epochs, min_count=min_count)
+    if recipe == "published" and per_host is not None:
+        raise UsageError("--per-host belongs to the corrected corpus. Add --recipe corrected, or leave it out.")
+    if recipe == "corrected":
+        per_host = per_host or PER_HOST
+    report = train_classifier(
+        positive, negative, out, dim=dim, lr=lr, epochs=epochs, min_count=min_count, seed=seed, per_host=per_host
+    )
     if json_out:
         output.echo_json(asdict(report))
     else:

@@ -17,8 +17,9 @@ from typing import IO, Any
 
 from redpajama_data.errors import MissingModel, UsageError
 from redpajama_data.io.storage import TMP_MARK, is_remote, local
+from redpajama_data.training.balanced import Sampling, balanced_corpus
 from redpajama_data.training.classifier_report import CC, LABEL, WIKI, ClassifierReport, Example, examine
-from redpajama_data.training.texts import publish, read_texts
+from redpajama_data.training.texts import one_line, publish, read_texts
 
 SHORTEST = 1000  # chars of a positive example
 
@@ -38,11 +39,6 @@ def negatives_per_file(positives: int, files: int) -> int:
     Deliberate, as published: ``positives`` counts every document read, also those too short to train.
     """
     return positives // files
-
-
-def one_line(text: str) -> str:
-    """The text on one line, as the classifier will see it (every line end of ``str.splitlines`` becomes a blank)."""
-    return " ".join(text.splitlines())
 
 
 def corpus(positive: Sequence[str], negative: Sequence[str]) -> Iterator[Example]:
@@ -82,8 +78,12 @@ def train_classifier(
     min_count: int = 1,
     held_out: int = 10,
     seed: int = 0,
+    per_host: int | None = None,
 ) -> ClassifierReport:
     """Train the classifier on JSONL or text files (:func:`read_texts`) and write the fastText model to ``out``.
+
+    On the published corpus (:func:`corpus`), or with ``per_host`` on the repaired one, with so many pages of one host
+    at most (:func:`~redpajama_data.training.balanced.balanced_corpus`).
 
     ``positive``: pages that Wikipedia refers to, ``negative``: pages of Common Crawl, both in the given order. One in
     ``held_out`` examples (10: a tenth; 0: none, as published) does not train but examines the model. ``min_count``:
@@ -96,18 +96,23 @@ def train_classifier(
     folder = None if is_remote(out) else os.path.dirname(local(out)) or "."
     with tempfile.TemporaryDirectory(prefix=f"classifier{TMP_MARK}", dir=folder) as work:
         train, held, finished = (os.path.join(work, name) for name in ("train", "held", "model"))
-        counts = _split(corpus(positive, negative), train, held, held_out)
+        examples, left_out = corpus(positive, negative), None
+        if per_host is not None:
+            examples, left_out = balanced_corpus(positive, negative, Sampling(seed, per_host, SHORTEST))
+        counts = _split(examples, train, held, held_out)
         for label, option in ((WIKI, "--positive"), (CC, "--negative")):
             if not counts[train][label]:
                 why = (
                     f"those under {SHORTEST} chars do not train"
                     if label == WIKI
                     else "each file gives positives / files"
+                    if per_host is None
+                    else "of both classes as many train as the smaller has"
                 )
                 raise UsageError(f"no {label} document to train on ({why}). Give more documents with {option}.")
         model = fit(train, work, dim=dim, lr=lr, epochs=epochs, min_count=min_count, seed=seed)
         model.save_model(finished)
-        report = examine(model, _examples(held), model_path=out, trained=counts[train])
+        report = examine(model, _examples(held), model_path=out, trained=counts[train], left_out=left_out)
         publish(finished, out)
     return report
 

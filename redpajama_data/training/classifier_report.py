@@ -12,6 +12,10 @@ THRESHOLDS = (0.25, 0.5)  # RedPajama keeps from 0.25 on, LLaMA "pages classifie
 BINS = 10  # of the histogram of scores, each 0.1 wide
 
 
+LeftOut = dict[str, dict[str, int]]
+"""Of each class how many pages the repaired corpus leaves out, by reason."""
+
+
 class Example(NamedTuple):
     """One line of the corpus: its class (``wiki`` or ``cc``) and its text on one line."""
 
@@ -37,7 +41,7 @@ class ClassifierReport:
     """What was trained, and how it does on examples that it has not seen.
 
     ``trained`` and ``held_out``: examples by class. ``histogram``: by class, held-out examples with a score in
-    [0, 0.1), [0.1, 0.2) ... [0.9, 1].
+    [0, 0.1), [0.1, 0.2) ... [0.9, 1]. ``left_out``: None for the published corpus.
     """
 
     model: str
@@ -45,10 +49,13 @@ class ClassifierReport:
     held_out: dict[str, int]
     thresholds: tuple[AtThreshold, ...]
     histogram: dict[str, tuple[int, ...]]
+    left_out: LeftOut | None = None
 
     def render(self) -> str:
         """The report for a person, one fact a line."""
         lines = [f"{self.model}: trained on {self.trained[WIKI]} wiki and {self.trained[CC]} cc documents"]
+        for label, reasons in (self.left_out or {}).items():
+            lines.append(f"left out of {label}: {', '.join(f'{count} {reason}' for reason, count in reasons.items())}")
         lines.append(f"held out: {self.held_out[WIKI]} wiki, {self.held_out[CC]} cc")
         for at in self.thresholds:
             lines.append(
@@ -65,7 +72,14 @@ def _share(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.3f}"
 
 
-def examine(model: Any, examples: Iterable[Example], *, model_path: str, trained: dict[str, int]) -> ClassifierReport:
+def examine(
+    model: Any,
+    examples: Iterable[Example],
+    *,
+    model_path: str,
+    trained: dict[str, int],
+    left_out: LeftOut | None = None,
+) -> ClassifierReport:
     """Score examples that the model has not seen (``model`` is fastText's) and count."""
     bins = {WIKI: [0] * BINS, CC: [0] * BINS}
     passed = {threshold: {WIKI: 0, CC: 0} for threshold in THRESHOLDS}
@@ -91,6 +105,7 @@ def examine(model: Any, examples: Iterable[Example], *, model_path: str, trained
             for threshold, counts in passed.items()
         ),
         histogram={label: tuple(counts) for label, counts in bins.items()},
+        left_out=left_out,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from redpajama_data.errors import BrokenInput
 from redpajama_data.io.lines import TooLong, iter_lines
@@ -15,8 +15,26 @@ _TEXT_KEYS = ("text", "raw_content")  # what rpj publishes, and what CCNet write
 _COPY = 1 << 20  # bytes at a time
 
 
+class Page(NamedTuple):
+    """A document, and what its record says of the page it is from; "" where it says nothing."""
+
+    text: str
+    url: str = ""
+    digest: str = ""
+
+
 def read_texts(path: str) -> Iterator[str]:
-    """The documents of one file, in order.
+    """The documents of one file, in order, as :func:`read_pages` reads them."""
+    return (page.text for page in read_pages(path))
+
+
+def one_line(text: str) -> str:
+    """The text on one line, as the classifier will see it (every line end of ``str.splitlines`` becomes a blank)."""
+    return " ".join(text.splitlines())
+
+
+def read_pages(path: str) -> Iterator[Page]:
+    """The documents of one file, in order, with address and digest where the record or its ``meta`` has them.
 
     ``.txt`` (also ``.txt.gz``, ``.txt.zst``, ``.txt.bz2``): one document a line, empty lines passed over. Anything
     else: JSONL, one object a line with its text under ``text`` (or ``raw_content``, as in CCNet's files).
@@ -27,7 +45,7 @@ def read_texts(path: str) -> Iterator[str]:
     for suffix in (".gz", ".zst", ".bz2"):
         name = name.removesuffix(suffix)
     if name.endswith(".txt"):
-        yield from _lines(path)
+        yield from map(Page, _lines(path))
         return
     for number, record in enumerate(read_jsonl(path), 1):
         text: Any = next((record[key] for key in _TEXT_KEYS if key in record), None)
@@ -37,7 +55,14 @@ def read_texts(path: str) -> Iterator[str]:
                 "record, or a .txt file with one document a line.",
                 f"line {number}",
             )
-        yield text
+        yield Page(text, _said(record, "url"), _said(record, "digest"))
+
+
+def _said(record: dict[str, Any], name: str) -> str:
+    """A field of CCNet's record, or of the meta of ours."""
+    meta = record.get("meta")
+    value = record.get(name) or (meta.get(name) if isinstance(meta, dict) else None)
+    return value if isinstance(value, str) else ""
 
 
 def _lines(path: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,6 +50,8 @@ from redpajama_data.io.shards import read_jsonl
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.sample import build
 from redpajama_data.training import references, references_every
+from redpajama_data.training.balanced import Sampling, balanced_corpus
+from redpajama_data.training.classifier import corpus
 from redpajama_data.whole_run import run_parts
 from slices import NAMES, load
 from slices.parts.books_ids import COLLECTIONS, Ids, Numbering, own_ids, published_ids
@@ -208,6 +211,25 @@ def in_latgalian(names: wikitext.LinkNames) -> Callable[[str], str]:
     return lambda case: wikitext.clean(case.removeprefix("ltg: "), "ltg", own=names)
 
 
+def trained_on(repaired: bool) -> Callable[[str], str]:
+    """The examples that two files of pages give, of which each page is a word."""
+
+    def examples(case: str) -> str:
+        with TemporaryDirectory() as folder:
+            paths = []
+            for n, part in enumerate(case.split("; ")):
+                paths.append(f"{folder}/{n}.jsonl")
+                words = part.split(": ")[1].split()
+                Path(paths[-1]).write_text("".join(json.dumps({"text": word * 1000}) + "\n" for word in words))
+            found = corpus(paths[:1], paths[1:])
+            if repaired:
+                drawn, _ = balanced_corpus(paths[:1], paths[1:], Sampling(0, 100, 1000))
+                found = iter(sorted(drawn, key=lambda example: (example.label != "wiki", example.text)))
+            return ", ".join(f"{example.label} {example.text[:1]}" for example in found)
+
+    return examples
+
+
 def likely(*steps: Step) -> Callable[[str], str]:
     """What steps make of a page of that probability, which is its text."""
 
@@ -283,6 +305,7 @@ CASES: dict[str, tuple[Callable[[str], Any], Callable[[str], Any]]] = {  # what 
         lambda text: " ".join(references.urls(references.between_references(html.escape(text)))),
         lambda text: " ".join(references_every.reference_urls(text)),
     ),
+    "balanced_corpus": (trained_on(repaired=False), trained_on(repaired=True)),
     "lines_of_dump": (lines_left, partial(lines_left, whole_dump=True)),
     "keep_first_lines": (lines_left, partial(lines_left, first_stays=True)),
     "no_foreign_edges": (untouched, without_foreign_edges),
