@@ -126,6 +126,19 @@ def kept_records(files: Iterable[Iterable[tuple[str, str]]]) -> set[tuple[int, i
     return set(kept.values())
 
 
+def first_of_each_text(files: Iterable[Iterable[str]]) -> set[tuple[int, int]]:
+    """The records that stay, as (file, place in it), by their texts as they are published: the first with each stays.
+
+    A second key behind the digest, which is of the page as crawled: pages that differ in their title, or in lines that
+    the dedup of lines takes away, have the same text and other digests. The published recipe compares no texts.
+    """
+    kept: dict[str, tuple[int, int]] = {}
+    for number, texts in enumerate(files):
+        for place, text in enumerate(texts):
+            kept.setdefault(text, (number, place))
+    return set(kept.values())
+
+
 def shards_per_file(sizes: Sequence[int], *, target: int) -> int:
     """How many shards' files of one bucket make one published file: ``target`` bytes by the mean of the first ten.
 

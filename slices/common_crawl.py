@@ -155,11 +155,13 @@ def stages(settings: CommonCrawlSettings, run: RunSettings) -> list[Stage]:
     groups: dict[str, Any] = {"hash_in_mem": None if whole_dump else settings.hash_in_mem}
     if "keep_first_lines" in fixed:
         groups["first_stays"] = True
+    texts: dict[str, Any] = {"texts": True} if "distinct_texts" in fixed else {}
+    each_record = "kept_records" in fixed
     return [
         lines_stage(**layout, run=run),
         line_groups_stage(**groups),
-        mine_stage(**layout, **groups, steps=mine, keep_tail=settings.keep_tail),
-        *document_dedup_stages(per_file=settings.shards_per_file, each_record="kept_records" in fixed),
+        mine_stage(**layout, **groups, steps=mine, keep_tail=settings.keep_tail, **texts),
+        *document_dedup_stages(per_file=settings.shards_per_file, each_record=each_record, **texts),
         publish_stage(per_file=settings.shards_per_file, steps=references, run=run),
     ]
 

@@ -6,6 +6,7 @@ part of a file of its own, and the task that publishes the shard is bound to not
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,14 +15,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from redpajama_data.dedup import partitions
+from redpajama_data.dedup.buckets import RowWriter
+from redpajama_data.dedup.external_sort import SortedRows
 from redpajama_data.dedup.file_parts import FilePart, PartWriter, read_rows
 from redpajama_data.dedup.gathering import gathered, gathered_each
+from redpajama_data.dedup.partitions import Pass, passes
 from redpajama_data.engine.stages import Planned, Stage, StageInput, outputs
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.pipeline.copies import per_group
 
 DROPPED_ROW = np.dtype([("n", "<u8"), ("part", "<u8")])  # a record of a shard, and the part of the shard it is in
 _NUMBER = np.dtype("<u8")
+BY_TEXT = np.uint64(1 << 63)  # the mark of a record's number, which is below 2**40: it goes for its text
+_NUMBERS = np.uint64(BY_TEXT - np.uint64(1))
 
 
 @dataclass(frozen=True)
@@ -32,16 +39,57 @@ class Dropped:
     counts: list[int]
 
 
-def dropped_stage() -> Stage:
-    """One task for some shards: :func:`dropped_work`."""
+def write_dropped(writer: RowWriter, gone: npt.NDArray[np.uint64]) -> None:
+    """Write a :data:`DROPPED_ROW` for each record, by shard; ``gone`` has rank, number and part."""
+    writer.add(gone[:, 0], np.ascontiguousarray(gone[:, 1:]).view(DROPPED_ROW)[:, 0])
+
+
+def passes_by_shard(context: TaskContext, rows: int, buckets: tuple[int, int], row_bytes: int) -> list[Pass]:
+    """The passes of a task that writes by shard. When they are several, a quarter of the memory puts the records of all
+    into the order of shards."""
+    taken = passes(rows, buckets, row_bytes=row_bytes, memory=context.memory)
+    return taken if len(taken) == 1 else passes(rows, buckets, row_bytes=row_bytes, memory=context.memory // 2)
+
+
+def write_by_shard(context: TaskContext, ranks: int, found: Iterator[npt.NDArray[np.uint64]], *, several: bool) -> None:
+    """Write what each pass found, rank, number and part of records in their order."""
+    with row_writer(context, "dropped", ranks) as writer, SortedRows(3, context.memory // 4) as waiting:
+        for gone in found:
+            if several:
+                waiting.add(gone)
+            else:
+                write_dropped(writer, gone)
+        for gone in waiting.read():
+            write_dropped(writer, gone)
+
+
+def places_of(
+    numbers: npt.NDArray[Any], ranks: npt.NDArray[Any], parts: npt.NDArray[Any], taken: npt.NDArray[Any]
+) -> npt.NDArray[np.uint64]:
+    """Rank, number and part of the records taken, in their order."""
+    taken = taken[np.lexsort((numbers[taken], ranks[taken]))]
+    return np.stack([column[taken].astype("<u8") for column in (ranks, numbers, parts)], axis=1)
+
+
+@contextlib.contextmanager
+def row_writer(context: TaskContext, role: str, buckets: int) -> Iterator[RowWriter]:
+    with context.file(role, role) as out:
+        writer = RowWriter(out, buckets, partitions.ROWS_A_FLUSH)
+        yield writer
+        writer.close()
+    context.records(role, writer.count)
+
+
+def dropped_stage(*verdicts: str) -> Stage:
+    """One task for some shards: :func:`dropped_work`. ``verdicts``: the stages that decide."""
 
     def plan_tasks(given: StageInput) -> list[Planned]:
-        decided = outputs(given.receipts["kept_urls"], "dropped")
+        decided = [out for stage in verdicts for out in outputs(given.receipts[stage], "dropped")]
         shards = [(receipt.rank, receipt.task, len(receipt.notes["parts"])) for receipt in given.receipts["mine"]]
         work = partial(dropped_work, dropped=[out.path for out in decided])
         return per_group("dropped", work, shards, decided)
 
-    return Stage("dropped", plan_tasks, ("mine", "kept_urls"), whole=("kept_urls",))
+    return Stage("dropped", plan_tasks, ("mine", *verdicts), whole=verdicts)
 
 
 def dropped_work(context: TaskContext, *, shards: Sequence[tuple[int, str, int]], dropped: Sequence[str]) -> None:
@@ -71,7 +119,7 @@ def dropped_work(context: TaskContext, *, shards: Sequence[tuple[int, str, int]]
 
 
 def _write(writer: PartWriter, rows: npt.NDArray[Any], parts: int) -> list[int]:
-    writer.add(np.sort(rows["n"]))
+    writer.add(rows["n"][np.argsort(rows["n"] & _NUMBERS)])  # of those marked too, by the number
     counts: list[int] = np.bincount(rows["part"].astype(np.int64), minlength=parts).tolist()
     return counts
 
@@ -86,7 +134,7 @@ def dropped_of(given: StageInput) -> Mapping[str, Dropped]:
     }
 
 
-def read_dropped(context: TaskContext, part: FilePart | None) -> Iterator[int]:
-    """The numbers of the dropped records of a shard, rising."""
+def read_dropped(context: TaskContext, part: FilePart | None) -> Iterator[tuple[int, bool]]:
+    """The numbers of the dropped records of a shard, rising, and whether each goes for its text."""
     for rows in read_rows(context.upstream(part.path) if part else "", part, _NUMBER):
-        yield from rows.tolist()
+        yield from zip((rows & _NUMBERS).tolist(), (rows >= BY_TEXT).tolist(), strict=True)

@@ -1,6 +1,7 @@
 """The keys of Common Crawl's documents: a shard writes them, its document dedup reads a range of all.
 
-A row a document: URL and digest as 128-bit hashes, its number in the shard, and the part of the shard it is in.
+A row a document: URL and digest as 128-bit hashes, its number in the shard, and the part of the shard it is in. Where
+texts are compared as well, that of the text comes last.
 """
 
 from __future__ import annotations
@@ -22,29 +23,34 @@ from slices.parts.crawl_lines import bucket_of
 
 URL = [("url_hi", "<u8"), ("url_lo", "<u8")]
 DIGEST = [("digest_hi", "<u8"), ("digest_lo", "<u8")]
+TEXT = [("text_hi", "<u8"), ("text_lo", "<u8")]
 KEY_ROW = np.dtype([*URL, *DIGEST, ("n", "<u8"), ("part", "<u4")])
+TEXT_KEY_ROW = np.dtype([*URL, *DIGEST, ("n", "<u8"), ("part", "<u4"), *TEXT])
 _FLUSH = 4 << 20  # bytes of keys gathered before they are written, whatever the memory; the peak is four times as much
 
 Rows = npt.NDArray[Any]
 
 
 class CrawlKeyWriter:
-    """Writes the keys of a shard's documents: :meth:`add` once a document, in order."""
+    """Writes the keys of a shard's documents: :meth:`add` once a document, in order. ``texts``: with those of texts."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: Any, *, texts: bool = False) -> None:
+        self._kind = TEXT_KEY_ROW if texts else KEY_ROW
         self._buckets = BucketWriter(file, BUCKETS, 1)
         self._rows = bytearray()
         self.count = 0
 
-    def add(self, url: str, digest: str, part: int, n: int) -> None:
+    def add(self, url: str, digest: str, part: int, n: int, text: str = "") -> None:
         """Add the shard's n-th document, which is in its ``part``-th file of a language and bucket."""
         self._rows += _hash128(url) + _hash128(digest) + n.to_bytes(8, "little") + part.to_bytes(4, "little")
+        if self._kind is TEXT_KEY_ROW:
+            self._rows += _hash128(text)
         self.count += 1
         if len(self._rows) >= _FLUSH:
             self._flush()
 
     def _flush(self) -> None:
-        rows = np.frombuffer(bytes(self._rows), dtype=KEY_ROW)
+        rows = np.frombuffer(bytes(self._rows), dtype=self._kind)
         self._rows = bytearray()
         self._buckets.add_rows(bucket_of(rows["url_hi"]), rows)
 
@@ -53,6 +59,11 @@ class CrawlKeyWriter:
         if self._rows:
             self._flush()
         self._buckets.close()
+
+
+def text_hash(text: str) -> str:
+    """The key of a text, in hexadecimal digits."""
+    return _hash128(text).hex()
 
 
 def _hash128(text: str) -> bytes:
@@ -84,13 +95,15 @@ def key_files(mined: Sequence[Receipt], per_file: int | None) -> list[KeyFile]:
 
 
 def read_keys(
-    context: TaskContext, keys: Sequence[KeyFile], part: Pass
+    context: TaskContext, keys: Sequence[KeyFile], part: Pass, *, texts: bool = False
 ) -> tuple[Rows, npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-    """What a pass takes of the keys of all shards, and for each its shard's rank and its file's place."""
-    parts: list[Rows] = [np.empty(0, KEY_ROW)]
+    """What a pass takes of the keys of all shards, and for each its shard's rank and its file's place. ``texts``: they
+    were written with the keys of texts."""
+    kind = TEXT_KEY_ROW if texts else KEY_ROW
+    parts: list[Rows] = [np.empty(0, kind)]
     ranks, files = [np.empty(0, "<u4")], [np.empty(0, "<u4")]
     for shard in keys:
-        rows = rows_of_pass(context, [shard.path], part, KEY_ROW)
+        rows = rows_of_pass(context, [shard.path], part, kind)
         if len(rows):
             parts.append(rows)
             ranks.append(np.full(len(rows), shard.rank, "<u4"))

@@ -46,11 +46,14 @@ def mine_stage(
     keep_tail: bool = False,
     first_stays: bool = False,
     buckets: Sequence[str] = PUBLISHED_BUCKETS,
+    texts: bool = False,
 ) -> Stage:
     """One task a shard: :func:`mine_work`, with ``steps`` after the lines are cleaned, up to the bucket."""
     more: dict[str, Any] = {"first_stays": True} if first_stays else {}
     if buckets != PUBLISHED_BUCKETS:
         more["buckets"] = buckets
+    if texts:
+        more["texts"] = True
 
     def plan_tasks(given: StageInput) -> list[Planned]:
         layout = {(shard.dump, shard.number): shard for shard in crawl_shards(given.inputs, shards=shards)}
@@ -99,18 +102,19 @@ def mine_work(
     keep_tail: bool,
     first_stays: bool = False,
     buckets: Sequence[str] = PUBLISHED_BUCKETS,
+    texts: bool = False,
 ) -> None:
     """CCNet on one shard: clean its pages of duplicated lines, run ``steps``, store what falls into ``buckets``.
 
     A document of another bucket leaves as ``bucket_in``, with its perplexity; ``keep_tail`` stores it as well.
     ``pages`` is how many the first reading found. Outputs: documents by language and bucket, and the keys of the
-    document dedup.
+    document dedup, with those of texts if ``texts``.
     """
     receipt = context.receipt
     tables = [context.upstream(path) for path in duplicated]  # of rising ranges: one sorted array
     with _clean_lines(tables, bucket, first_stays, context.memory) as clean:
         documents = through(context, _pages_again(context, paths, segments, min_length), [clean, *steps])
-        parts = _store_buckets(context, documents, keep_tail, buckets)
+        parts = _store_buckets(context, documents, keep_tail, buckets, texts)
     if receipt.read != pages:
         raise BrokenInput(
             f"{paths[0]} and the files after it: {receipt.read} pages, {pages} when their lines were read. "
@@ -144,13 +148,13 @@ def _pages_again(context: TaskContext, paths: Sequence[str], segments: Sequence[
 
 
 def _store_buckets(
-    context: TaskContext, documents: Numbered, keep_tail: bool, buckets: Sequence[str]
+    context: TaskContext, documents: Numbered, keep_tail: bool, buckets: Sequence[str], texts: bool
 ) -> dict[str, list[int]]:
     """Write documents by language and bucket; returns for each published ``<language>_<bucket>``, in the order of the
     parts' numbers in the keys, how many documents it has and the bytes of their CCNet records."""
     parts: dict[str, list[int]] = {}
     with contextlib.ExitStack() as stack:
-        keys = CrawlKeyWriter(stack.enter_context(context.file("keys", "keys")))
+        keys = CrawlKeyWriter(stack.enter_context(context.file("keys", "keys")), texts=texts)
         writers: dict[str, LineWriter] = {}
         waiting = stack.enter_context(_Waiting())
         for n, doc in documents:
@@ -167,7 +171,7 @@ def _store_buckets(
                 count = parts.setdefault(name, [0, 0])
                 count[0] += 1
                 count[1] += len(to_json({**doc.meta, "raw_content": doc.text})) + 1
-                keys.add(doc.meta["url"], doc.meta["digest"], list(parts).index(name), n)
+                keys.add(doc.meta["url"], doc.meta["digest"], list(parts).index(name), n, doc.text)
                 context.receipt.kept += 1
                 context.receipt.bytes += utf8_length(doc.text)
         keys.close()

@@ -15,7 +15,10 @@ from redpajama_data.io.shards import read_stored
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.pipeline.work import Numbered, Steps, publish, through
 from slices.parts.crawl_dropped import Dropped, dropped_of, read_dropped
+from slices.parts.crawl_keys import text_hash
 from slices.parts.crawl_layout import CrawlFile, crawl_files
+
+_NO_MORE: tuple[int | None, bool] = (None, False)
 
 
 def publish_stage(*, per_file: int | None, steps: Steps, run: RunSettings) -> Stage:
@@ -89,7 +92,8 @@ def publish_work(
 ) -> None:
     """Publish a shard's documents, a published shard for each language and bucket.
 
-    Those that the document dedup drops go to the ledger with their digest; the others get their ``source``: the name
+    Those that the document dedup drops go to the ledger with their digest, or with the hash of their text when that is
+    what another record has; the others get their ``source``: the name
     and line they have in the published files before the classifier.
     """
     context.receipt.notes["source"] = f"{dump}/{number:04d}"
@@ -98,14 +102,17 @@ def publish_work(
         publish(context, through(context, documents, steps), tokenizer, str(part["name"]))
 
 
-def _with_source(context: TaskContext, part: dict[str, str | int], dump: str, gone: Iterator[int]) -> Numbered:
-    line, dropped = int(part["first_line"]), next(gone, None)
+def _with_source(
+    context: TaskContext, part: dict[str, str | int], dump: str, gone: Iterator[tuple[int, bool]]
+) -> Numbered:
+    line, (dropped, by_text) = int(part["first_line"]), next(gone, _NO_MORE)
     for n, doc in read_stored(context.upstream(str(part["shard"]))):
         context.count_read(doc.text)
         while dropped is not None and dropped < n:  # of the shard's other parts
-            dropped = next(gone, None)
+            dropped, by_text = next(gone, _NO_MORE)
         if dropped == n:
-            context.drop(doc.id, Drop("kept_urls", doc.meta["digest"]), text=doc.text)
+            drop = Drop("distinct_texts", text_hash(doc.text)) if by_text else Drop("kept_urls", doc.meta["digest"])
+            context.drop(doc.id, drop, text=doc.text)
             continue
         doc.work |= {"source": f"{part['source']}/line{line}", "dump": dump}
         line += 1

@@ -17,7 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from filters import ccnet_lines
-from filters.ccnet import kept_records, kept_urls
+from filters.ccnet import first_of_each_text, kept_records, kept_urls
 from redpajama_data.config import SliceSettings
 from redpajama_data.dedup import partitions
 from redpajama_data.dedup.file_parts import read_rows
@@ -40,7 +40,7 @@ from redpajama_data.sample import common_crawl as sample
 from slices.common_crawl import SLICE, CommonCrawlSettings, language_models, stages
 from slices.parts import crawl_keys, crawl_lines
 from slices.parts.crawl_dedup import document_dedup_stages
-from slices.parts.crawl_dropped import Dropped, dropped_of
+from slices.parts.crawl_dropped import BY_TEXT, Dropped, dropped_of
 from slices.parts.crawl_keys import CrawlKeyWriter
 from slices.parts.crawl_layout import crawl_files, crawl_shards
 
@@ -430,26 +430,26 @@ def test_a_run_with_a_listing(run: Run, two_files: Path) -> None:
 # ---------------------------------------------------------------- document dedup
 
 
-def keys_work(context: TaskContext, *, path: str) -> None:
-    """Stands for ``mine``: a JSON file has the (part, URL, digest) of each document of a shard."""
+def keys_work(context: TaskContext, *, path: str, texts: bool) -> None:
+    """Stands for ``mine``: a JSON file has the (part, URL, digest, text) of each document of a shard."""
     shard = json.loads(Path(path).read_text())
     counts: dict[str, list[int]] = {}
     with context.file("keys", "keys") as file:
-        keys = CrawlKeyWriter(file)
-        for n, (part, url, digest) in enumerate(shard["documents"]):
+        keys = CrawlKeyWriter(file, texts=texts)
+        for n, (part, url, digest, text) in enumerate(shard["documents"]):
             counts.setdefault(part, [0, 1 << 20])[0] += 1
-            keys.add(url, digest, list(counts).index(part), n)
+            keys.add(url, digest, list(counts).index(part), n, text)
         keys.close()
     context.records("keys", keys.count)
     context.receipt.notes = {"dump": shard["dump"], "shard": shard["number"], "parts": counts}
 
 
-def dedup_stages(settings: SliceSettings, run: RunSettings, *, each_record: bool) -> list[Stage]:
-    mine = per_file("mine", lambda raw: partial(keys_work, path=raw.path))
-    return [mine, *document_dedup_stages(per_file=settings.source_shards, each_record=each_record)]
+def dedup_stages(settings: SliceSettings, run: RunSettings, *, each_record: bool, texts: bool) -> list[Stage]:
+    mine = per_file("mine", lambda raw: partial(keys_work, path=raw.path, texts=texts))
+    return [mine, *document_dedup_stages(per_file=settings.source_shards, each_record=each_record, texts=texts)]
 
 
-@pytest.mark.parametrize("each_record", [False, True])
+@pytest.mark.parametrize(("each_record", "texts"), [(False, False), (True, False), (False, True), (True, True)])
 @pytest.mark.parametrize(("memory", "rows_a_task"), [(1 << 30, 1 << 22), (1 << 13, 1 << 22), (1, 16)])
 @pytest.mark.parametrize(("seed", "per_file"), [(1, 1), (2, 2), (3, None), (4, 3)])
 def test_document_dedup_as_the_plain_reading(
@@ -460,10 +460,11 @@ def test_document_dedup_as_the_plain_reading(
     memory: int,
     rows_a_task: int,
     each_record: bool,
+    texts: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     chance = random.Random(seed)
-    shards: list[tuple[str, int, list[tuple[str, str, str]]]] = []
+    shards: list[tuple[str, int, list[tuple[str, str, str, str]]]] = []
     for dump in ("a", "b", "c"):
         for number in range(4):
             documents = [
@@ -471,6 +472,7 @@ def test_document_dedup_as_the_plain_reading(
                     chance.choice(("en_head", "en_middle", "de_head")),
                     f"u{chance.randrange(60)}",
                     f"d{chance.randrange(50)}",
+                    f"t{chance.randrange(40)}",
                 )
                 for _ in range(chance.choice((0, 1, 10, 20)))
             ]
@@ -478,7 +480,8 @@ def test_document_dedup_as_the_plain_reading(
             raw = {"dump": dump, "number": number, "documents": documents}
             (tmp_path / f"{len(shards):02}.json").write_text(json.dumps(raw))
     settings = SliceSettings(source_shards=per_file)
-    dedup = Slice("dedup", "for tests", 1, ("*.json",), SliceSettings, partial(dedup_stages, each_record=each_record))
+    plan = partial(dedup_stages, each_record=each_record, texts=texts)
+    dedup = Slice("dedup", "for tests", 1, ("*.json",), SliceSettings, plan)
     monkeypatch.setattr(crawl_keys, "_FLUSH", 500)
     monkeypatch.setattr(partitions, "ROWS_A_TASK", rows_a_task)
     monkeypatch.setattr(partitions, "ROWS_A_FLUSH", 7)
@@ -499,25 +502,32 @@ def test_document_dedup_as_the_plain_reading(
     for dump in ("a", "b", "c"):
         for part in ("de_head", "en_head", "en_middle"):
             having = [
-                [(rank, n) for n, (name, _, _) in enumerate(documents) if name == part]
+                [(rank, n) for n, (name, *_) in enumerate(documents) if name == part]
                 for rank, (of, _, documents) in enumerate(shards)
-                if of == dump and any(name == part for name, _, _ in documents)
+                if of == dump and any(name == part for name, *_ in documents)
             ]
             step = per_file or len(having) or 1
             groups = [having[at : at + step] for at in range(0, len(having), step)]
             places += [[record for records in group for record in records] for group in groups]
-    files = [[shards[rank][2][n][1:] for rank, n in file] for file in places]
+    files = [[shards[rank][2][n][1:3] for rank, n in file] for file in places]
     kept = kept_urls(files)
     own = {places[file][place] for file, place in kept_records(files)}
+    stay = [
+        [(rank, n) for rank, n in file if ((rank, n) in own if each_record else shards[rank][2][n][1] in kept)]
+        for file in places
+    ]
+    first = first_of_each_text([shards[rank][2][n][3] for rank, n in file] for file in stay)
+    firsts = {stay[file][place] for file, place in first} if texts else {record for file in stay for record in file}
+    assert len(firsts) < sum(map(len, stay)) or not texts
     told = dropped_of(StageInput([], Output("", 0, "", 0), done.receipts))
     assert sum(len(documents) for _, _, documents in shards) > len(kept) > 10
     assert len(told) == len(shards)
     for rank, ((_, _, documents), mined) in enumerate(zip(shards, done.receipts["mine"], strict=True)):
-        wanted = [
-            n for n, (_, url, _) in enumerate(documents) if ((rank, n) not in own if each_record else url not in kept)
-        ]
-        assert numbers_of(tmp_path / "root", told[mined.task]) == wanted
-        parts = list(dict.fromkeys(name for name, _, _ in documents))
+        wanted = [n for n in range(len(documents)) if (rank, n) not in firsts]
+        found = numbers_of(tmp_path / "root", told[mined.task])
+        assert [n & ~int(BY_TEXT) for n in found] == wanted
+        assert [n >= BY_TEXT for n in found] == [any((rank, n) in file for file in stay) for n in wanted]
+        parts = list(dict.fromkeys(name for name, *_ in documents))
         assert told[mined.task].counts == [sum(documents[n][0] == name for n in wanted) for name in parts]
 
 

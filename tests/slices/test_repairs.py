@@ -245,6 +245,17 @@ def records(case: str) -> list[tuple[str, str]]:
     return re.findall(r"url (\w+) digest (\w+)", case)
 
 
+def texts_kept(repaired: bool) -> Callable[[str], str]:
+    """The places of the records that stay of those with other digests, by their texts if ``repaired``."""
+
+    def places(case: str) -> str:
+        texts = re.findall(r"digest \w+ text (\w+)", case)
+        kept = {place for _, place in ccnet.first_of_each_text([texts])} if repaired else range(len(texts))
+        return f"{' '.join(map(str, sorted(kept)))} stay"
+
+    return places
+
+
 def records_of_kept_urls(case: str) -> str:
     """The places of the records that stay by the published rule."""
     kept = ccnet.kept_urls([records(case)])
@@ -310,6 +321,7 @@ CASES: dict[str, tuple[Callable[[str], Any], Callable[[str], Any]]] = {  # what 
     "keep_first_lines": (lines_left, partial(lines_left, first_stays=True)),
     "no_foreign_edges": (untouched, without_foreign_edges),
     "kept_records": (records_of_kept_urls, records_kept),
+    "distinct_texts": (texts_kept(repaired=False), texts_kept(repaired=True)),
     "classified_as_reference": (
         likely(published_limit),
         likely(published_limit, wikiref.classified_as_reference),
@@ -408,6 +420,19 @@ RECORDS = [  # (URL, digest) of each record of each file, and the (file, place) 
     ([[], [("a", "1")], [("b", "1")]], {(1, 0)}),
     ([], set()),
 ]
+
+
+TEXTS = [  # texts of each file, and the (file, place) of those that stay
+    ([["a", "b", "a"]], {(0, 0), (0, 1)}),
+    ([["a"], ["a", "b"]], {(0, 0), (1, 1)}),
+    ([[], ["a\n", "a"]], {(1, 0), (1, 1)}),
+    ([], set()),
+]
+
+
+@pytest.mark.parametrize(("files", "kept"), TEXTS)
+def test_first_of_each_text(files: list[list[str]], kept: set[tuple[int, int]]) -> None:
+    assert ccnet.first_of_each_text(files) == kept
 
 
 @pytest.mark.parametrize(("files", "kept"), RECORDS)
