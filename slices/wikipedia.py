@@ -101,12 +101,16 @@ def publish_piece(
     max_malformed: float,
     tokenizer: ModelFile,
     own_names: bool = False,
+    own_dates: bool = False,
 ) -> None:
     """Read a piece of a dump, clean its pages, publish them. ``piece_bytes`` is the piece's size in the dump.
-    ``own_names``: what the dump itself calls files and categories counts as well."""
+    ``own_names``: what the dump itself calls files and categories counts as well. ``own_dates``: a page has the day of
+    its own revision."""
     context.receipt.raw_bytes = piece_bytes
     context.receipt.notes["source"] = path
-    reader = partial(read_pages, language=language, timestamp=timestamp, piece=piece, own_names=own_names)
+    reader = partial(
+        read_pages, language=language, timestamp=timestamp, piece=piece, own_names=own_names, own_dates=own_dates
+    )
     publish_work(
         context,
         path=path,
@@ -152,10 +156,11 @@ def languages_read(settings: WikipediaSettings) -> tuple[str, ...]:
 
 
 def plan_publish(
-    given: StageInput, *, date: str, steps: Steps, run: RunSettings, own_names: bool = False
+    given: StageInput, *, date: str, steps: Steps, run: RunSettings, own_names: bool = False, own_dates: bool = False
 ) -> list[Planned]:
-    """One task a piece, named after the dump and numbered when there are several."""
-    more: dict[str, Any] = {"own_names": True} if own_names else {}
+    """One task a piece, named after the dump and numbered when there are several. ``own_dates``: pages of a dump whose
+    name has no date have their own."""
+    names: dict[str, Any] = {"own_names": True} if own_names else {}
     raw_files = {raw.path: raw for raw in given.inputs}
     planned = []
     for receipt in given.receipts["split"]:
@@ -164,6 +169,7 @@ def plan_publish(
         pieces = [Piece(*piece) for piece in receipt.notes.get("pieces", [])]
         for number, piece in enumerate(pieces):
             assert name is not None
+            dates: dict[str, Any] = {"own_dates": True} if own_dates and not name[1] else {}
             work = partial(
                 publish_piece,
                 path=raw.path,
@@ -174,7 +180,8 @@ def plan_publish(
                 steps=steps,
                 max_malformed=run.max_malformed,
                 tokenizer=run.tokenizer,
-                **more,
+                **names,
+                **dates,
             )
             planned.append(Planned(receipt.task if len(pieces) == 1 else f"{receipt.task}-{number:05d}", work, [raw]))
     return planned
@@ -202,6 +209,8 @@ def stages(settings: WikipediaSettings, run: RunSettings) -> list[Stage]:
     publish_pieces = partial(plan_publish, date=settings.date, steps=steps, run=run)
     if "namespaces_of_dump" in fixed:
         publish_pieces = partial(publish_pieces, own_names=True)
+    if "own_dates" in fixed:
+        publish_pieces = partial(publish_pieces, own_dates=True)
     return [
         Stage("split", partial(plan_split, settings=settings)),
         Stage("publish", publish_pieces, ("split",)),

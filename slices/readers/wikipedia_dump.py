@@ -3,6 +3,7 @@ one."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from slices.readers.wikipedia_pieces import WHOLE, Piece
 from slices.readers.wikipedia_xml import PageParser
 
 _READ = 1 << 20
+_TIME = re.compile(r"(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T\d\d:\d\d:\d\dZ", re.ASCII)
 _HEAD = 1 << 20  # bytes in which an export names its version and namespaces: some 2 kB
 
 
@@ -33,14 +35,21 @@ def id_prefix(path: str, piece: Piece) -> str:
 
 
 def read_pages(
-    path: str, *, language: str, timestamp: str, piece: Piece = WHOLE, own_names: bool = False
+    path: str,
+    *,
+    language: str,
+    timestamp: str,
+    piece: Piece = WHOLE,
+    own_names: bool = False,
+    own_dates: bool = False,
 ) -> Iterator[Document | Rejected | BrokenInput]:
     """The pages of a dump or of one piece, in order: ``text`` is wikitext, ``meta`` as published.
 
     Ids are ``path#n``, in a piece of several ``path#<first byte>:n``. Rejected: ``not_article`` (namespace other than
     0), ``redirect`` (has a <redirect> element; the word in the text alone does not count), ``no_text``, ``malformed``.
     Of a page with several revisions the newest counts. Source: RedPajama-Data-1T, Wikipedia. With ``own_names`` the
-    names of :class:`~filters.wikitext.LinkNames` that the dump gives are in ``work["link_names"]`` of each page.
+    names of :class:`~filters.wikitext.LinkNames` that the dump gives are in ``work["link_names"]`` of each page. With
+    ``own_dates`` the timestamp is the day of the page's revision where it says one (:func:`day_of`).
 
     A page with a bad byte or broken XML is ``malformed``; where a bz2 file is damaged, a :class:`BrokenInput` with the
     range of bytes is yielded; either way reading goes on at the next page. Raises :class:`BrokenInput` after the last
@@ -49,7 +58,7 @@ def read_pages(
     """
     prefix = id_prefix(path, piece)
     parser = PageParser(path, inside=piece.start > 0)
-    sort = _Sorter(path, parser, language, timestamp, own_names)
+    sort = _Sorter(path, parser, language, timestamp, own_names, own_dates)
     number = 0
     error: BrokenInput | None = None
     chunks = _chunks(path, piece)
@@ -81,6 +90,15 @@ def read_pages(
             return
 
 
+def day_of(timestamp: str) -> str:
+    """The day of a revision in the form of a dump's date, "" for what is no time.
+
+    >>> day_of("2016-05-01T07:08:29Z")
+    '20160501'
+    """
+    return "".join(found.groups()) if (found := _TIME.fullmatch(timestamp.strip())) else ""
+
+
 def _link_names(own: dict[str, str]) -> LinkNames:
     """What a dump calls its namespaces of files and media (6, -2) and of categories (14), where it says."""
     media, category = (
@@ -92,9 +110,11 @@ def _link_names(own: dict[str, str]) -> LinkNames:
 class _Sorter:
     """Makes documents and rejections of pages, in the order of the published script."""
 
-    def __init__(self, path: str, parser: PageParser, language: str, timestamp: str, own_names: bool) -> None:
+    def __init__(
+        self, path: str, parser: PageParser, language: str, timestamp: str, own_names: bool, own_dates: bool
+    ) -> None:
         self.path, self.parser, self.language, self.timestamp = path, parser, language, timestamp
-        self._own_names = own_names
+        self._own_names, self._own_dates = own_names, own_dates
         self._work: dict[str, LinkNames] = {}  # the same for every page
         self._head: PageParser | None = None
 
@@ -116,7 +136,8 @@ class _Sorter:
         if not page.get("text"):
             return Rejected(record, Drop("no_text", 0, 1))
         url = page_url(self.language, title)
-        meta = {"title": title, "url": url, "language": self.language, "timestamp": self.timestamp}
+        own_day = day_of(page.get("timestamp", "")) if self._own_dates else ""
+        meta = {"title": title, "url": url, "language": self.language, "timestamp": own_day or self.timestamp}
         if self._own_names and not self._work:
             self._work = {"link_names": _link_names(self._head_seen().namespaces)}
         return Document(record, page["text"], meta, dict(self._work))

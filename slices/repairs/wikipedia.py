@@ -14,6 +14,14 @@ REPAIRS: tuple[Repair, ...] = (
         ("ltg: Mola.\n[[Fails:A.png|thumb|B]][[Kategoreja:C]]", "Mola.\nthumb|BKategoreja:C", "Mola.\nC"),
     ),
     Repair(
+        "own_dates",
+        "wikipedia",
+        "where the name of a dump has no date (enwiki-latest-...) its records carry that of another dump, 20230320",
+        "the date in the file's name; where it has none, the day of the page's own revision",
+        "MediaWiki: a dump says of itself no date, of each revision its time; the setting date is for pages without",
+        ("enwiki-latest-pages-articles.xml: 2016-05-01T07:08:29Z", "20230320", "20160501"),
+    ),
+    Repair(
         "without_categories",
         "wikipedia",
         "the names of a page's categories, or the keys to sort it by, stay as text at its end",

@@ -45,7 +45,8 @@ def plan(selection: Mapping[str, Any], client: Client, addresses: Addresses) -> 
             continue
         listing.absent.append(language)
         listing.notes.append(
-            f"{wiki}: no dump of {date} at Wikimedia, its mirrors or archive.org. {_dates(client, wiki)}"
+            f"{wiki}: no dump of {date} at Wikimedia, which keeps them for some months, at its mirrors or archive.org. "
+            f"{_dates(client, wiki)}"
         )
     listing.files = choose(files, selection)
     return listing

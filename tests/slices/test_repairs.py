@@ -56,6 +56,8 @@ from redpajama_data.whole_run import run_parts
 from slices import NAMES, load
 from slices.parts.books_ids import COLLECTIONS, Ids, Numbering, own_ids, published_ids
 from slices.readers.gutenberg import strip_gutenberg
+from slices.readers.wikipedia_dump import day_of
+from slices.readers.wikipedia_forms import dump_name
 from slices.repairs import REPAIRS, Repair, repairs_of
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -230,6 +232,18 @@ def trained_on(repaired: bool) -> Callable[[str], str]:
     return examples
 
 
+def date_of(repaired: bool) -> Callable[[str], str]:
+    """The date of a page of that dump and of that time."""
+
+    def date(case: str) -> str:
+        path, _, time = case.partition(": ")
+        named = dump_name(path)
+        assert named
+        return named[1] or (day_of(time) if repaired else "") or "20230320"
+
+    return date
+
+
 def likely(*steps: Step) -> Callable[[str], str]:
     """What steps make of a page of that probability, which is its text."""
 
@@ -360,6 +374,7 @@ CASES: dict[str, tuple[Callable[[str], Any], Callable[[str], Any]]] = {  # what 
     "bibliography_as_block": (latex_steps(latex.cut_at_appendix), latex_steps(block)),
     "no_leftovers": (latex_steps(*LATEX_PUBLISHED[:-2]), latex_steps(latex_sections.no_leftovers)),
     "namespaces_of_dump": (in_latgalian(wikitext.NO_NAMES), in_latgalian(LATGALIAN)),
+    "own_dates": (date_of(repaired=False), date_of(repaired=True)),
     "without_categories": (
         partial(wikitext.clean, language="en"),
         partial(wikitext.clean, language="en", categories=False),

@@ -327,6 +327,36 @@ def test_a_dump_that_does_not_say_its_names_has_those_of_the_table(run: Run, tmp
     assert [each["text"] for each in published(tmp_path / "root")] == ["Mola.\n\nthumb|b\nKategoreja:C"] * 2
 
 
+REVISION = "<revision><timestamp>{}</timestamp><text>A text.</text></revision>"
+DAYS = [  # of the dump's name, the page's time, what is published with the repair
+    ("latest", "2016-05-01T07:08:29Z", "20160501"),
+    ("latest", "", "20230320"),
+    ("latest", "2016-13-01T07:08:29Z", "20230320"),
+    ("latest", "2016-05-01", "20230320"),
+    ("20170101", "2016-05-01T07:08:29Z", "20170101"),
+]
+
+
+@pytest.mark.parametrize(("date", "time", "day"), DAYS)
+def test_a_page_has_its_own_day_where_the_dump_has_none(
+    run: Run, tmp_path: Path, date: str, time: str, day: str
+) -> None:
+    page = f"<page><title>A</title><ns>0</ns>{REVISION.format(time)}</page>"
+    raw = tmp_path / f"ltgwiki-{date}-pages-articles.xml"
+    raw.write_text(HEAD + page + "</mediawiki>")
+    run(raw, "published")
+    done = run(raw, "published", repairs=("own_dates",))
+    assert [each["meta"]["timestamp"] for each in published(tmp_path / "published")] == [day]
+    assert done.done_now == (date == "latest")  # a dump with a date is not read again
+
+
+def test_days_of_a_real_dump(run: Run, shared_data: Path, tmp_path: Path) -> None:
+    run(shared_data / "wikipedia" / "enwiki-table-markup.xml.bz2", repairs=("own_dates",))
+    days = {each["meta"]["timestamp"] for each in published(tmp_path / "root")}
+    assert len(days) > 1
+    assert all("2017" <= day < "2018" for day in days)
+
+
 def test_the_categories_of_a_real_dump_go(run: Run, shared_data: Path, tmp_path: Path) -> None:
     name = "ltgwiki-latest-pages-articles.xml.bz2"
     run(shared_data / "wikipedia" / name, "published")
