@@ -36,7 +36,7 @@ from redpajama_data.io.storage import TMP_MARK
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PATIENCE = 120  # seconds that a run may take; the sample takes three
-NOT_COMPARED = ("_run/lock", "_run/holder.json")  # who runs, not what was made
+NOT_COMPARED = {"lock", "holder.json", "costs.json"}  # who runs and what it took, not what was made
 
 
 def divide(source: Path, target: Path, files: int) -> None:
@@ -110,7 +110,9 @@ def contents(root: Path) -> dict[str, str]:
     """Every file of a root with its SHA-256."""
     files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
     return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items() if name not in NOT_COMPARED
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in files.items()
+        if path.name not in NOT_COMPARED
     }
 
 

@@ -28,6 +28,7 @@ INPUTS = "inputs.txt"  # ROOT/_run/<slice>/inputs.txt: the raw paths by rank
 MANIFEST = "manifest.json"  # ROOT/manifest.json: every published shard, of all slices and jobs
 NOTE = "run.json"  # ROOT/_run/<slice>/run.json: what the run is of
 IDS = re.compile(r"\.ids(\.jsonl)?\.zst$")  # of the ids of a published shard, below _run: <task>.[<shard>.]ids...
+COSTS = "costs.json"  # ROOT/_run/<slice>/costs.json: what its tasks took (redpajama_data.engine.costs)
 NAMED = "named.txt"  # ROOT/_run/<slice>/named.txt: during a run, the files that receipts named before it
 # Of what tasks publish: shards, and what the jobs release and tokenize write for other programs.
 _ENDING = re.compile(
@@ -89,7 +90,7 @@ def listed(root: str, slice_name: str) -> dict[str, int]:
 
 def own_files(held: Holdings, announced: Iterable[str] = ()) -> set[str]:
     """Which of the files held are the root's own; ``announced`` are further paths that its tasks have named."""
-    named = {f"{RUN}/{held.slice}/{name}" for name in (INPUTS, NOTE, NAMED)}.union(held.named(), announced)
+    named = {f"{RUN}/{held.slice}/{name}" for name in (INPUTS, NOTE, COSTS, NAMED)}.union(held.named(), announced)
     tasks = _tasks(held)
     return {path for path in held.files if path in named or storage.is_unfinished(path) or _of_task(path, tasks)}
 

@@ -12,6 +12,7 @@ import msgspec
 
 from redpajama_data.config import SliceSettings
 from redpajama_data.engine import environment, ownership, receipts, tidying
+from redpajama_data.engine.costs import CostBook
 from redpajama_data.engine.environment import Environment
 from redpajama_data.engine.executors import Executor
 from redpajama_data.engine.inputs import current_base, each_once
@@ -102,6 +103,7 @@ def run_slice(
     _write_if_changed(storage.join(place.root, inputs_file.path), names)
     _write_if_changed(note_path, _encoded(note, before.models if before else []))
     models: set[ModelFile] = set()
+    book = CostBook(place.root, part.name, note.stages)
     for stage in stages:
         lease.check(place.root, place.lease)
         result.receipts[stage.name] = []
@@ -119,8 +121,9 @@ def run_slice(
             continue
         models |= {model for piece in planned for model in models_of(piece.work)}
         tasks = planned_tasks(part, stage, planned)
+        book.begin_stage(planned)
         vouched = partial(_vouched, held=held, retry_broken=retry_broken)
-        _run_stage(part, stage, tasks, executor, place, progress, result, held, vouched)
+        _run_stage(part, stage, tasks, executor, place, progress, result, held, vouched, book)
     lease.check(place.root, place.lease)
     note.finished = True
     kept = before.environments if before and result.skipped else []
@@ -159,6 +162,7 @@ def _run_stage(
     result: SliceRun,
     held: Holdings,
     vouched: Callable[[Task], Receipt | None],
+    book: CostBook,
 ) -> None:
     finished: dict[str, Receipt] = {}
     todo: list[Task] = []
@@ -179,6 +183,7 @@ def _run_stage(
             name = outcome.task.name
             if isinstance(outcome, Done):
                 finished[name] = outcome.receipt
+                book.enter(stage.name, name, outcome.cost)
                 result.done_now += 1
                 entry = root_paths.task_path("", part.name, stage.name, name, "quarantine.json")
                 if entry in held.files:
@@ -190,6 +195,8 @@ def _run_stage(
                 # What an earlier recipe left of this task must not pass for this one's.
                 receipts.begin(place.root, receipts.Begun(part.name, stage.name, name, []))
             result.quarantined.append(quarantine(place, outcome))
+    if todo:
+        book.end_stage(stage.name, finished)
     result.receipts[stage.name] = [finished[task.name] for task in tasks if task.name in finished]
 
 

@@ -7,6 +7,7 @@ import traceback
 from dataclasses import dataclass
 
 from redpajama_data.engine import environment, receipts
+from redpajama_data.engine.costs import Cost, Meter
 from redpajama_data.engine.receipts import Quarantine, Receipt
 from redpajama_data.engine.tasks import Task, TaskContext, Workplace
 from redpajama_data.errors import (
@@ -27,10 +28,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}$")
 
 @dataclass(frozen=True)
 class Done:
-    """A task that left its receipt."""
+    """A task that left its receipt, and what it took."""
 
     task: Task
     receipt: Receipt
+    cost: Cost
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Failed:
 
 def run_task(task: Task, place: Workplace) -> Done | Failed:
     """Do one task on this process: outputs first, ledger, then the receipt. Never raises."""
+    meter = Meter()
     receipt = Receipt(
         task.slice,
         task.stage,
@@ -76,7 +79,7 @@ def run_task(task: Task, place: Workplace) -> Done | Failed:
             raise AssertionError(f"read {receipt.read} != kept {receipt.kept} + dropped {receipt.dropped}")
         lease.check(place.root, place.lease)
         receipts.save(place.root, receipt)
-        return Done(task, receipt)
+        return Done(task, receipt, meter.read(task.bytes))
     except StorageError as error:
         return Failed(task, str(error), fatal=None if error.passing else error)
     except (RootInUse, MissingModel, UsageError) as error:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from redpajama_data.engine import ownership, receipts
-from redpajama_data.engine.ownership import INPUTS, NOTE, Holdings
+from redpajama_data.engine.ownership import COSTS, INPUTS, NOTE, Holdings
 from redpajama_data.engine.receipts import Begun, Receipt
 from redpajama_data.engine.slice_run import SliceRun
 from redpajama_data.engine.stages import Slice, Stage
@@ -29,7 +29,7 @@ def remove_stale(root: str, part: Slice, stages: Sequence[Stage], result: SliceR
     the tasks of a stage that would have gone on with a task that is quarantined.
     """
     named = {out.path for receipt in result.all_receipts() for out in receipt.outputs.values()}
-    keep = named | {f"{RUN}/{part.name}/{name}" for name in (INPUTS, NOTE, ownership.NAMED)}
+    keep = named | {f"{RUN}/{part.name}/{name}" for name in (INPUTS, NOTE, COSTS, ownership.NAMED)}
     for receipt in result.all_receipts():
         keep.add(root_paths.task_path("", part.name, receipt.stage, receipt.task, "receipt.json"))
     for entry in result.quarantined:

@@ -37,7 +37,7 @@ FOLDER = Path(__file__).resolve().parent
 REPOSITORY = FOLDER.parents[1]
 PATIENCE = 300  # seconds that a run may take; those of the sample take up to five
 ATTEMPTS = 4  # runs after the one with the fault: one quarantined stage lets the next be tried only then
-NOT_COMPARED = ("_run/lock", "_run/holder.json")  # who runs, not what was made
+NOT_COMPARED = {"lock", "holder.json", "costs.json"}  # who runs and what it took, not what was made
 
 READS = ("EIO", "ETIMEDOUT", "ESTALE", "EMFILE", "EACCES", "ENOENT", "memory", "cut", "kill", "driver", "term")
 WRITES = ("EIO", "ENOSPC", "EDQUOT", "EMFILE", "EFBIG", "memory", "cut", "kill", "driver", "term")
@@ -144,7 +144,9 @@ def contents(root: Path) -> dict[str, str]:
     """Every file of a root with its SHA-256."""
     files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
     return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items() if name not in NOT_COMPARED
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in files.items()
+        if path.name not in NOT_COMPARED
     }
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from click.testing import CliRunner
+from whole_root import files_of
 
 from redpajama_data.cli.main import cli
 from redpajama_data.models.model_file import ModelFile
@@ -101,11 +102,6 @@ def root(tmp_path: Path, raw: Path, options: list[str]) -> Path:
     return tmp_path / "root"
 
 
-def tree(root: Path) -> dict[str, bytes]:
-    files = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    return {name: data for name, data in files.items() if name != "_run/lock"}
-
-
 # ------------------------------------------------------------------------------------------------ what commands do
 
 
@@ -117,17 +113,17 @@ def test_run_says_what_it_did_and_does_nothing_twice(tmp_path: Path, raw: Path, 
     assert "6 tasks done, 0 were done before" in first.out
     for stage, rule in (("clean", "malformed"), ("publish", "duplicate"), ("publish", "extension_in")):
         assert re.search(rf"^ +{stage} +{rule} +-1 ", first.out, re.MULTILINE), first.out
-    before = tree(tmp_path / "root")
+    before = files_of(tmp_path / "root")
     second = rpj(*command)
     assert second.code == 0
     assert "0 tasks done, 6 were done before" in second.out
-    assert tree(tmp_path / "root") == before
+    assert files_of(tmp_path / "root") == before
 
 
 def test_local_workers_make_the_same_files(tmp_path: Path, raw: Path, root: Path, options: list[str]) -> None:
     shown = rpj_apart(*options[:-1], "local", "--workers", "2", "--input", raw, "--root", tmp_path / "other")
     assert shown.code == 0, shown.err
-    assert tree(tmp_path / "other") == tree(root)
+    assert files_of(tmp_path / "other") == files_of(root)
     assert "github clean: done, 2/2 tasks" in shown.err
     assert "records read" not in shown.err
 
@@ -489,7 +485,7 @@ def test_a_broken_file_is_reported_and_the_rest_is_done(
     (raw / "github_2.gz").write_bytes(whole)
     assert rpj(*command).code == 0
     rpj(*options, "--input", raw, "--root", tmp_path / "fresh")
-    assert tree(tmp_path / "root") == tree(tmp_path / "fresh")
+    assert files_of(tmp_path / "root") == files_of(tmp_path / "fresh")
 
 
 def test_an_empty_file_is_no_gzip_and_no_disaster(tmp_path: Path, raw: Path, options: list[str]) -> None:
@@ -633,7 +629,7 @@ def test_a_full_disk(tmp_path: Path, raw: Path, options: list[str], executor: st
         assert rpj("verify", root).code == 0
         assert not [path for path in root.rglob("*") if ".tmp-" in path.name]
         rpj(*options, "--input", raw, "--root", tmp_path / "fresh")
-        assert tree(root) == tree(tmp_path / "fresh")
+        assert files_of(root) == files_of(tmp_path / "fresh")
 
 
 def reads(path: Path) -> bool:

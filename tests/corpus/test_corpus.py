@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import SLICE, ToySettings
 from toy_job import JOB, ToyJobSettings
+from whole_root import files_of
 
 from redpajama_data.cli import output
 from redpajama_data.config import load_config
@@ -114,9 +115,7 @@ def test_serial_and_local_workers_write_the_same_bytes(tmp_path: Path, tiny_toke
     for executor in ("serial", "local"):
         root = tmp_path / executor
         run_job(root, tiny_tokenizer, tmp_path / "in", executor=executor)
-        made.append(
-            {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.suffix in (".zst", ".json")}
-        )
+        made.append(files_of(root))
     assert made[0].keys() == made[1].keys()
     assert [name for name in made[0] if made[0][name] != made[1][name]] == []
 
@@ -270,8 +269,7 @@ def test_equal_runs_in_two_roots_leave_equal_files(tmp_path: Path, tiny_tokenize
         run_parts(
             [(JOB, ToyJobSettings(input=(str(root),), min_length=4))], config, quiet=True
         )  # as a command on that root
-        files = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-        made.append({name: data for name, data in files.items() if not name.startswith("_run/lock")})
+        made.append(files_of(root))
     assert "manifest.json" in made[0]
     assert made[0] == made[1]
 

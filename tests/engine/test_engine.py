@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import toy
+from whole_root import files_of
 
 from redpajama_data.document import Document, Rejected
 from redpajama_data.engine import receipts
@@ -68,12 +69,6 @@ def raw(folder: Path, name: str, texts: list[str]) -> Path:
     return path
 
 
-def tree(root: Path) -> dict[str, bytes]:
-    """Every file of a root by its relative path, without the lock."""
-    files = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    return {name: data for name, data in files.items() if not name.startswith("_run/lock")}
-
-
 def published(root: Path) -> list[str]:
     return [record["text"] for path in sorted(root.glob("toy/*")) for record in read_jsonl(str(path))]
 
@@ -116,15 +111,15 @@ def test_first_copy_wins_and_every_record_is_accounted_for(run: Run, three_shard
 def test_same_bytes_on_every_executor(run: Run, three_shards: Path, executor: str, workers: int, memory: int) -> None:
     run("reference")
     run("other", executor=executor, workers=workers, memory=memory)
-    assert tree(three_shards / "other") == tree(three_shards / "reference")
+    assert files_of(three_shards / "other") == files_of(three_shards / "reference")
 
 
 def test_a_second_run_does_nothing(run: Run, three_shards: Path) -> None:
     run()
-    before = tree(three_shards / "root")
+    before = files_of(three_shards / "root")
     again = run()
     assert (again.done_now, again.skipped) == (0, 8)
-    assert tree(three_shards / "root") == before
+    assert files_of(three_shards / "root") == before
 
 
 def test_a_changed_threshold_redoes_exactly_what_follows(run: Run, three_shards: Path) -> None:
@@ -139,31 +134,31 @@ def test_a_changed_threshold_redoes_exactly_what_follows(run: Run, three_shards:
 )
 def test_a_lost_file_is_made_again(run: Run, three_shards: Path, victim: str) -> None:
     run()
-    before = tree(three_shards / "root")
+    before = files_of(three_shards / "root")
     (three_shards / "root" / victim).unlink()
     assert run().done_now == 1
-    assert tree(three_shards / "root") == before
+    assert files_of(three_shards / "root") == before
 
 
 def test_a_removed_input_leaves_nothing_behind(run: Run, three_shards: Path) -> None:
     run()
-    before = tree(three_shards / "root")
+    before = files_of(three_shards / "root")
     (three_shards / "raw" / "a.jsonl").unlink()
     with pytest.raises(UsageError, match=r"1 raw files that are not given now .*a\.jsonl.* --prune"):
         run()
-    assert tree(three_shards / "root") == before, "nothing is removed unasked"
+    assert files_of(three_shards / "root") == before, "nothing is removed unasked"
     run(prune=True)
     run("fresh")
-    assert tree(three_shards / "root") == tree(three_shards / "fresh")
+    assert files_of(three_shards / "root") == files_of(three_shards / "fresh")
     assert published(three_shards / "root") == ["three four", "five six", "seven eight", "one two"]
 
 
 def test_files_of_a_killed_run_are_swept(run: Run, three_shards: Path) -> None:
     run()
-    before = tree(three_shards / "root")
+    before = files_of(three_shards / "root")
     (three_shards / "root" / "toy" / "b.jsonl.zst.tmp-1-0123abcd").write_bytes(b"half")
     run()
-    assert tree(three_shards / "root") == before
+    assert files_of(three_shards / "root") == before
 
 
 class Ended(BaseException):
@@ -202,7 +197,7 @@ def test_no_receipt_vouches_for_the_file_of_another_setting(run: Run, three_shar
     then, is B's: what an ended run left is tidied up."""
     run("a", min_words=2)
     run("b", min_words=1)
-    whole_a, whole_b = tree(three_shards / "a"), tree(three_shards / "b")
+    whole_a, whole_b = files_of(three_shards / "a"), files_of(three_shards / "b")
     root, changes = three_shards / "root", 0
     for after in itertools.count(1):
         shutil.rmtree(root, ignore_errors=True)
@@ -215,22 +210,22 @@ def test_no_receipt_vouches_for_the_file_of_another_setting(run: Run, three_shar
             else:
                 break
         run("root", min_words=2)
-        assert tree(root) == whole_a, f"ended after {after} changes"
+        assert files_of(root) == whole_a, f"ended after {after} changes"
         with ended_after(after), contextlib.suppress(Ended):
             run("root", min_words=1)
         run("root", min_words=1)
-        assert tree(root) == whole_b, f"ended after {after} changes"
+        assert files_of(root) == whole_b, f"ended after {after} changes"
     assert changes > 15
 
 
 def test_a_file_of_another_size_is_made_again(run: Run, three_shards: Path) -> None:
     """Whoever cut it."""
     run()
-    before = tree(three_shards / "root")
+    before = files_of(three_shards / "root")
     shard = next((three_shards / "root" / "toy").iterdir())
     shard.write_bytes(shard.read_bytes()[:-1])
     assert run().done_now == 1
-    assert tree(three_shards / "root") == before
+    assert files_of(three_shards / "root") == before
 
 
 def test_a_broken_file_keeps_what_came_before_and_is_reported(run: Run, three_shards: Path) -> None:
@@ -323,7 +318,7 @@ def test_a_shard_that_is_not_the_format_is_quarantined_and_the_run_goes_on(run: 
     raw(three_shards, "b.jsonl", ["mended now"])
     assert run().quarantined == []
     run("fresh")
-    assert tree(three_shards / "root") == tree(three_shards / "fresh")
+    assert files_of(three_shards / "root") == files_of(three_shards / "fresh")
 
 
 def test_the_shard_of_a_removed_file_goes_though_its_name_continues_that_of_a_broken_one(
@@ -345,7 +340,7 @@ def test_a_worker_killed_once_costs_nothing(run: Run, three_shards: Path) -> Non
     assert marker.exists()
     assert result.quarantined == []
     run("reference")
-    assert tree(three_shards / "root") == tree(three_shards / "reference")
+    assert files_of(three_shards / "root") == files_of(three_shards / "reference")
 
 
 def test_a_worker_killed_at_every_try_is_quarantined_and_the_others_go_on(run: Run, three_shards: Path) -> None:

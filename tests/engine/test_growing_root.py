@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import os
 import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from whole_root import files_of
 
 from redpajama_data.config import load_config, slice_settings
 from redpajama_data.engine.task_names import task_names
@@ -117,12 +117,6 @@ def raw_files(name: str) -> list[str]:
     return sorted(path for path in found if "index" not in path)
 
 
-def tree(folder: Path) -> Tree:
-    """Every file of a root, but who held it and when."""
-    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    return {path: data for path, data in files.items() if os.path.basename(path) not in ("lock", "holder.json")}
-
-
 @pytest.mark.parametrize("executor", ["serial", "local"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_root_that_grew_and_shrank_is_like_one_made_at_once(go: Go, tmp_path: Path, name: str, executor: str) -> None:
@@ -139,7 +133,7 @@ def test_a_root_that_grew_and_shrank_is_like_one_made_at_once(go: Go, tmp_path: 
         given = sorted({*given}.difference(out).union(chosen.sample(new, k=chosen.randint(0, len(new))))) or files
         go("grown", given, name, jobs, executor)
         go(f"fresh{step}", given, name, jobs)
-        assert tree(tmp_path / "grown") == tree(tmp_path / f"fresh{step}"), given
+        assert files_of(tmp_path / "grown") == files_of(tmp_path / f"fresh{step}"), given
 
 
 def done(report: RunReport) -> dict[str, int]:
@@ -197,4 +191,4 @@ def test_a_file_that_goes_leaves_nothing_while_another_is_broken(go: Go, tmp_pat
     (folder / "github_0.gz").write_bytes(good)
     go("root", [str(folder)], "github")
     go("fresh", [str(folder)], "github")
-    assert tree(tmp_path / "root") == tree(tmp_path / "fresh")
+    assert files_of(tmp_path / "root") == files_of(tmp_path / "fresh")

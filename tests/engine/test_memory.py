@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from whole_root import files_of
 
 from redpajama_data.config import RunConfig, load_config, slice_settings
 from redpajama_data.dedup import partitions
@@ -82,10 +83,6 @@ def run_all(raw: Path, root: Path, tokenizer: ModelFile, **given: Any) -> RunRep
     return run_parts(parts, config, quiet=True)
 
 
-def every_file(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
 def test_another_memory_redoes_nothing_and_changes_no_byte(
     raw: Path, tmp_path: Path, tiny_tokenizer: ModelFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,14 +102,14 @@ def test_another_memory_redoes_nothing_and_changes_no_byte(
     parted = ["github dedup", "common_crawl line_groups", "stackexchange threads"]
     parted += ["exact dedup", "fuzzy bands", "overlap exact", "overlap near"]
     assert tasks.issuperset(parted)
-    expected = every_file(tmp_path / "one")
+    expected = files_of(tmp_path / "one")
     # A thousandth of the least memory, so that every stage takes several passes over so small a sample.
     monkeypatch.setattr("redpajama_data.whole_run.memory_of_a_task", lambda *_: LEAST_MEMORY >> 10)
     again = run_all(raw, tmp_path / "one", tiny_tokenizer, memory="64M", **given)
     assert sum(part.done_now for part in again.slices) == 0
-    assert every_file(tmp_path / "one") == expected
+    assert files_of(tmp_path / "one") == expected
     run_all(raw, tmp_path / "other", tiny_tokenizer, memory="64M", **given)
-    other = every_file(tmp_path / "other")
+    other = files_of(tmp_path / "other")
     assert sorted(other) == sorted(expected)
     assert [name for name in expected if other[name] != expected[name]] == []
     assert manifest.load(str(tmp_path / "one")) == manifest.load(str(tmp_path / "other"))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from whole_root import files_of
 
 from redpajama_data import sample
 from redpajama_data.cli.main import cli
@@ -25,12 +26,6 @@ DAMAGE = {
 def rpj(*words: object) -> Result:
     """Runs the command line."""
     return CliRunner().invoke(cli, [str(word) for word in words])
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """Every file of a root with its bytes, without what says who runs."""
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in files.items() if "lock" not in name and "holder" not in name}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +57,7 @@ def test_a_damaged_note_is_named_and_written_anew(made: Path, tmp_path: Path, no
         assert f"_run/{note}/run.json cannot be read" in asked.output
     again = rpj(*RUN, "--config", made / "raw/rpj.yaml", "--root", root)
     assert again.exit_code == 0, again.output
-    assert tree(root) == tree(made / "root")
+    assert files_of(root) == files_of(made / "root")
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -72,11 +67,11 @@ def test_a_run_of_other_slices_stops_before_its_first_task(made: Path, tmp_path:
     shutil.copytree(made / "root", root)
     path = root / "_run" / "exact" / "run.json"
     path.write_bytes(DAMAGE[damage](path.read_bytes()))
-    before = tree(root)
+    before = files_of(root)
     done = rpj("run", "--slice", "c4", "--input", made / "raw/c4", "--root", root, "--executor", "serial")
     assert done.exit_code == 2
     assert "Run the slice or job again" in done.output
-    assert tree(root) == before
+    assert files_of(root) == before
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -91,4 +86,4 @@ def test_a_damaged_receipt_is_named_and_its_task_done_again(made: Path, tmp_path
     assert f"{path.relative_to(root)}: cannot be read" in checked.output
     again = rpj(*RUN, "--config", made / "raw/rpj.yaml", "--root", root)
     assert again.exit_code == 0, again.output
-    assert tree(root) == tree(made / "root")
+    assert files_of(root) == files_of(made / "root")

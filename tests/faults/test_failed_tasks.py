@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from whole_root import files_of
 
 from redpajama_data import config, sample, whole_run
 from redpajama_data.engine.executors import Outcome, SerialExecutor
@@ -82,12 +83,6 @@ def go(folder: Path, root: Path, names: Iterable[str], executor: SerialExecutor 
         return whole_run.run_parts(chosen, options, quiet=True)
 
 
-def tree(root: Path) -> dict[str, bytes]:
-    """Every file of a root by its relative path, without the lock."""
-    files = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    return {name: data for name, data in files.items() if not name.startswith("_run/lock")}
-
-
 def shards(root: Path, name: str) -> set[str]:
     """What a slice or job has published, without the rank: the crawl's shards are numbered by what is there."""
     return {path.name.partition("-")[2] for path in (root / name).rglob("*.zst")}
@@ -103,7 +98,7 @@ def test_a_task_that_fails_once(sampled: Path, tmp_path: Path, name: str) -> Non
     go(sampled, whole, names)
     assert set(STAGES[name]) <= {path.parent.name for path in whole.glob(f"_run/{name}/*/*")}
     published = shards(whole, name)
-    expected = tree(whole)
+    expected = files_of(whole)
     shutil.copytree(whole, root)
     for stage in STAGES[name]:
         for path in root.glob(f"_run/{name}/*/*.receipt.json"):  # all is to be done again
@@ -117,4 +112,4 @@ def test_a_task_that_fails_once(sampled: Path, tmp_path: Path, name: str) -> Non
         missing = published - shards(root, name)
         assert len(missing) == 0 if stage != STAGES[name][-1] else len(missing) <= 2, (stage, missing)
         assert go(sampled, root, names).exit_code() in (0, 3)
-        assert tree(root) == expected, stage
+        assert files_of(root) == expected, stage

@@ -12,6 +12,7 @@ import zstandard
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from whole_root import files_of
 
 from filters.where import MAX_SHOWN, read_condition, shown_values
 from filters.where_syntax import MAX_DEPTH, MAX_EXPRESSION
@@ -336,11 +337,6 @@ def kept(root: Path) -> list[str]:
     return [r["text"] for path in sorted((root / "filter").rglob("*.zst")) for r in read_jsonl(str(path))]
 
 
-def tree(root: Path) -> dict[str, bytes]:
-    files = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    return {name: data for name, data in files.items() if not name.startswith("_run/lock")}
-
-
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
     write(
@@ -417,7 +413,7 @@ def test_same_bytes_on_every_executor_and_nothing_twice(shards: Path, tiny_token
     args = [shards / "in", "--root", shards / "local", "--where", WHERE, "--executor", "local", "--workers", 2]
     again = [*map(str, args), "--quiet", "--tokenizer", tiny_tokenizer.path, "--json"]
     assert CliRunner().invoke(filter_command, again).exit_code == 0
-    assert tree(shards / "local") == tree(shards / "serial")
+    assert files_of(shards / "local") == files_of(shards / "serial")
     again[again.index("local")] = "serial"
     [part] = json.loads(CliRunner().invoke(filter_command, again).output)["slices"]
     assert (part["tasks_done"], part["tasks_skipped"]) == (0, 2)
@@ -425,7 +421,7 @@ def test_same_bytes_on_every_executor_and_nothing_twice(shards: Path, tiny_token
     victim.unlink()
     [part] = json.loads(CliRunner().invoke(filter_command, again).output)["slices"]
     assert (part["tasks_done"], part["tasks_skipped"]) == (1, 1)
-    assert tree(shards / "local") == tree(shards / "serial")
+    assert files_of(shards / "local") == files_of(shards / "serial")
     changed = [arg.replace("0.5", "0.4") for arg in again]
     [part] = json.loads(CliRunner().invoke(filter_command, changed).output)["slices"]
     assert (part["tasks_done"], part["documents"]) == (2, 4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import importlib
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -81,7 +82,7 @@ def raw(tmp_path: Path) -> str:
 
 
 def tree(root: str) -> dict[str, bytes | None]:
-    names = [name for name in storage.find(root) if "/lock" not in name and "inputs" not in name]
+    names = [name for name in storage.find(root) if not re.search(r"/lock|inputs|/costs\.json$", name)]
     return {name: storage.read_bytes(storage.join(root, name)) for name in names}
 
 

@@ -12,6 +12,7 @@ import zstandard
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from whole_root import files_of
 
 from redpajama_data.cli.decontaminate import render
 from redpajama_data.cli.main import cli
@@ -208,13 +209,8 @@ def test_every_executor_and_memory_gives_the_same_files(
     run(tmp_path, root="small", **given_settings)
 
     def files(root: str) -> dict[str, bytes]:
-        base = tmp_path / root
-        wanted = (path for path in base.rglob("*") if path.is_file() and not path.name.endswith(".receipt.json"))
-        return {
-            str(path.relative_to(base)): path.read_bytes()
-            for path in wanted
-            if path.name not in ("run.json", "manifest.json")
-        }
+        other = ("receipt.json", "run.json", "manifest.json")
+        return {name: data for name, data in files_of(tmp_path / root).items() if not name.endswith(other)}
 
     assert files("out") == files("other") == files("small")
     assert told(tmp_path / "out")["sets"]["dog"]["documents"] == 30

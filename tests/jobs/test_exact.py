@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from whole_root import files_of
 
 from redpajama_data.cli.exact import exact
 from redpajama_data.config import load_config, slice_settings
@@ -96,10 +97,6 @@ def ledger(root: Path, folder: Path) -> list[tuple[str, str, Any]]:
         )
         for e in entries
     ]
-
-
-def every_file(root: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
 def check_account(root: Path, report: RunReport, lines: int) -> None:
@@ -432,26 +429,26 @@ def test_every_executor_memory_and_restart_gives_the_same_bytes(
     folder = write(tmp_path / "in", mixed_corpus())
     given = {"by": by, "priority": "wikipedia"}
     dedup_of(tmp_path / "serial", folder, tiny_tokenizer, **given)
-    expected = every_file(tmp_path / "serial")
+    expected = files_of(tmp_path / "serial")
     assert any(name.endswith("drops.jsonl.zst") for name in expected)
     for workers in (1, 2):
         root = tmp_path / f"local-{workers}"
         dedup_of(root, folder, tiny_tokenizer, executor="local", workers=workers, **given)
-        assert every_file(root) == expected
+        assert files_of(root) == expected
     for stage in ("keys", "dedup", "keep"):
         first = sorted((tmp_path / "serial/_run/exact" / stage).glob("*.receipt.json"))[0]
         first.unlink()
         report = dedup_of(tmp_path / "serial", folder, tiny_tokenizer, **given)
         assert report.slices[0].done_now == 1
-        assert every_file(tmp_path / "serial") == expected
+        assert files_of(tmp_path / "serial") == expected
     monkeypatch.setattr(equal_keys, "_BYTES_PER_KEY", 2 << 30)  # a key or two a pass: what a tiny memory does
     assert dedup_of(tmp_path / "serial", folder, tiny_tokenizer, **given).slices[0].done_now == 0
     dedup_of(tmp_path / "tiny", folder, tiny_tokenizer, **given)
-    assert every_file(tmp_path / "tiny") == expected
+    assert files_of(tmp_path / "tiny") == expected
     monkeypatch.setattr(partitions, "ROWS_A_TASK", 4)
     report = dedup_of(tmp_path / "parted", folder, tiny_tokenizer, **given)
     assert len(report.slices[0].receipts["dedup"]) > 32
-    parted = every_file(tmp_path / "parted")
+    parted = files_of(tmp_path / "parted")
     published = [name for name in expected if name.startswith("exact/") or "drops" in name]
     assert {name: parted[name] for name in published} == {name: expected[name] for name in published}
 

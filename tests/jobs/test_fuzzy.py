@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from whole_root import files_of
 
 from filters import minhash
 from redpajama_data.config import load_config, slice_settings
@@ -304,15 +305,11 @@ def test_the_same_bytes_however_it_runs(
     monkeypatch.setattr("redpajama_data.dedup.bands._BYTES_PER_ROW", 1 << 20)
     monkeypatch.setattr("redpajama_data.dedup.components._BYTES_PER_EDGE", 1 << 20)
     fuzzy(tmp_path / "tiny", folder, tiny_tokenizer, memory="64M", priority="wikipedia")
-    assert every_file(tmp_path / "tiny") == every_file(tmp_path / "serial")
+    assert files_of(tmp_path / "tiny") == files_of(tmp_path / "serial")
     monkeypatch.setattr("redpajama_data.dedup.partitions.ROWS_A_TASK", 32)
     report = fuzzy(tmp_path / "parted", folder, tiny_tokenizer, memory="64M", priority="wikipedia")
     assert len(report.slices[0].receipts["bands"]) == 128
     assert published_and_told(tmp_path / "parted") == expected
-
-
-def every_file(root: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
 def test_another_priority_makes_no_signatures_again(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from whole_root import files_of
 
 from redpajama_data.cli.overlap import overlap, render
 from redpajama_data.config import load_config
@@ -284,21 +285,17 @@ def test_one_text_many_times_takes_no_memory(limit: int, rounds: int) -> None:
     }
 
 
-def every_file(root: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
-
-
 def test_workers_and_restarts_give_the_same_bytes(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
     folder = write(tmp_path / "in", FIVE)
     report_of(tmp_path / "serial", folder, tiny_tokenizer)
-    expected = every_file(tmp_path / "serial")
+    expected = files_of(tmp_path / "serial")
     report_of(tmp_path / "local", folder, tiny_tokenizer, executor="local")
-    assert every_file(tmp_path / "local") == expected
+    assert files_of(tmp_path / "local") == expected
     for stage in JOB.stages(OverlapSettings(), RunSettings(tiny_tokenizer, 0.5)):
         first = sorted((tmp_path / "serial/_run/overlap" / stage.name).glob("*.receipt.json"))[0]
         first.unlink()
         assert report_of(tmp_path / "serial", folder, tiny_tokenizer).slices[0].done_now == 1
-        assert every_file(tmp_path / "serial") == expected
+        assert files_of(tmp_path / "serial") == expected
 
 
 def test_what_could_not_be_read_is_said(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:

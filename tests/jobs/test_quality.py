@@ -13,6 +13,7 @@ import toy
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from whole_root import files_of
 
 from filters.language import load_lid
 from filters.quality import (
@@ -210,11 +211,6 @@ def published(root: Path, job: str) -> dict[str, Records]:
     return made
 
 
-def tree(root: Path) -> dict[str, bytes]:
-    files = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    return {name: data for name, data in files.items() if not name.startswith("_run/lock")}
-
-
 @pytest.fixture
 def unscored(tmp_path: Path) -> Path:
     records = [{"text": text, "meta": {"n": n, "quality_score": "old"}} for n, text in enumerate(TEXTS)]
@@ -353,9 +349,9 @@ def test_dry_run_prints_and_writes_nothing(scored: Path, rpj: Run) -> None:
     assert sum(plain["slices"]["web"]["documents"]) == 8
     assert plain["slices"]["wiki"]["documents"][19] == 1
     rpj(*arguments[:-1])
-    before = tree(scored / "out")
+    before = files_of(scored / "out")
     rpj(*arguments, "--min", "0.9")
-    assert tree(scored / "out") == before
+    assert files_of(scored / "out") == before
 
 
 def test_a_shard_that_is_not_the_format_is_named_and_the_others_are_counted(scored: Path, rpj: Run) -> None:
@@ -395,13 +391,13 @@ def test_another_limit_counts_nothing_again(scored: Path, rpj: Run) -> None:
         return part["tasks_done"], part["tasks_skipped"]
 
     assert done() == (6, 0)
-    before = tree(scored / "out")
+    before = files_of(scored / "out")
     assert done() == (0, 6)
     assert done("--min", 0.5) == (3, 3)
     assert done() == (3, 3)
     next((scored / "out" / "quality_filter").rglob("*.zst")).unlink()
     assert done() == (1, 5)
-    assert tree(scored / "out") == before
+    assert files_of(scored / "out") == before
 
 
 def test_malformed_lines_are_counted_once_and_a_broken_shard_keeps_what_came_before(tmp_path: Path, rpj: Run) -> None:
@@ -423,11 +419,11 @@ def test_same_bytes_on_every_executor(unscored: Path, rpj: Run) -> None:
     for root, args in {"serial": [], "local": ["--executor", "local", "--workers", 2, "--memory", "64M"]}.items():
         out = unscored / root
         assert rpj("score", unscored / "in", "--root", out, "--model", SAMPLE_MODEL, *args).exit_code == 0
-    assert tree(unscored / "serial") == tree(unscored / "local")
+    assert files_of(unscored / "serial") == files_of(unscored / "local")
     made = unscored / "serial" / "quality_score"
     for root, args in {"one": [], "two": ["--executor", "local", "--workers", 2]}.items():
         assert rpj("filter", made, "--root", unscored / root, "--min", 0.4, *args).exit_code == 0
-    assert tree(unscored / "one") == tree(unscored / "two")
+    assert files_of(unscored / "one") == files_of(unscored / "two")
     stayed = [text for text, score in zip(TEXTS, scores(*TEXTS), strict=True) if score >= 0.4]
     assert 0 < len(stayed) < len(TEXTS)
     assert [record["text"] for record in published(unscored / "one", "quality_filter")["web"]] == stayed

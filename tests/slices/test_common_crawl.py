@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from whole_root import files_of
 
 from filters import ccnet_lines
 from filters.ccnet import first_of_each_text, kept_records, kept_urls
@@ -173,15 +174,15 @@ def test_the_same_bytes_in_little_memory_and_on_other_workers(
     root, done = result
     # Passes over a few lines each; then, elsewhere, many ranges, and parts and flushes of a few lines.
     small = run(real, tmp_path / "small", memory=1 << 16, keep_tail=True)
-    assert every_file(tmp_path / "small") == every_file(root)
+    assert files_of(tmp_path / "small") == files_of(root)
     local = run(real, tmp_path / "local", executor="local", keep_tail=True)
-    assert every_file(tmp_path / "local") == every_file(root)
+    assert files_of(tmp_path / "local") == files_of(root)
     monkeypatch.setattr(crawl_lines, "LINES_A_PART", 500)
     monkeypatch.setattr(partitions, "ROWS_A_FLUSH", 50)
     monkeypatch.setattr(partitions, "ROWS_A_TASK", 400)
     parted = run(real, tmp_path / "parted", keep_tail=True)
     tight = run(real, tmp_path / "tight", memory=1 << 13, keep_tail=True)
-    assert every_file(tmp_path / "tight") == every_file(tmp_path / "parted")
+    assert files_of(tmp_path / "tight") == files_of(tmp_path / "parted")
     assert len(parted.receipts["line_groups"]) > 2 * len(done.receipts["line_groups"])
     for other in (small, local, parted, tight):
         assert receipts.sum_drops(other.all_receipts()) == receipts.sum_drops(done.all_receipts())
@@ -215,7 +216,7 @@ def test_lines_left_by_the_repairs(
     run(real, tmp_path / "large", repairs=repairs)
     assert tuple(left) == LINES_LEFT[repairs]
     run(real, tmp_path / "small", repairs=repairs, memory=1 << 16)
-    assert every_file(tmp_path / "small") == every_file(tmp_path / "large")
+    assert files_of(tmp_path / "small") == files_of(tmp_path / "large")
 
 
 @pytest.mark.parametrize(("given", "made"), [(1, 1), ("2", 2), ("all", "all"), (0, None), ("none", None), (1.5, None)])
@@ -231,10 +232,6 @@ def test_all_shards_of_a_dump_by_setting_or_repair(run: Run, real: Path, tmp_pat
     run(real, tmp_path / "all", hash_in_mem="all")
     run(real, tmp_path / "repair", repairs="lines_of_dump")
     assert published(tmp_path / "all") == published(tmp_path / "repair")
-
-
-def every_file(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def test_a_group_of_all_shards_is_one_large_shard(

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from whole_root import files_of
 
 from redpajama_data import sample
 from redpajama_data.engine import receipts
@@ -65,11 +66,6 @@ def published(root: Path) -> list[dict[str, Any]]:
 
 def titles(root: Path) -> list[str]:
     return [record["meta"]["title"] for record in published(root)]
-
-
-def tree(root: Path) -> dict[str, bytes]:
-    files = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    return {name: data for name, data in files.items() if not name.startswith("_run/lock")}
 
 
 def test_parity_with_the_published_script(run: Run, shared_data: Path, tmp_path: Path) -> None:
@@ -188,7 +184,7 @@ def test_a_cut_dump_is_kept_up_to_the_cut_and_reported(run: Run, raw: Path, tmp_
 def test_same_bytes_on_every_executor(run: Run, raw: Path, tmp_path: Path) -> None:
     run(raw, "reference", piece_size=1)
     run(raw, "other", executor="local", workers=2, piece_size=1)
-    assert tree(tmp_path / "other") == tree(tmp_path / "reference")
+    assert files_of(tmp_path / "other") == files_of(tmp_path / "reference")
 
 
 def doubling(depth: int) -> str:
