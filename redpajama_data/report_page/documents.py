@@ -33,6 +33,13 @@ FIELD_OF_RULE = {
     "min_quality": "quality_score",
     "min_characters": "length",
 }
+# ... and those that measure a name, by the name of a published record (:data:`TOPS`).
+NAME_OF_RULE = {
+    "license_starts_with": "license",
+    "language_in": "language",
+    "identify_language": "language",
+    "extension_in": "ending",
+}
 FIGURES = {  # fields whose values are shown as histograms, in their order
     "length": "Length, characters",
     "perplexity": "Perplexity",

@@ -19,7 +19,8 @@ from redpajama_data.report_page.documents import SEED, drawn
 from redpajama_data.report_page.texts import RECORDS
 
 LEDGERS, ENTRIES = 64, 20_000  # most ledgers of a stage, and entries of each, that are read
-CANDIDATES = 24  # records of a rule held for examples, which are at most 20
+MOST_EXAMPLES = 20  # records of a rule that are shown on each side
+CANDIDATES = 24  # ... and held, since some may have no text to be found
 LIMITS = 8  # different limits of a rule that are named
 COPIES = {"duplicate", "near_duplicate_book"}  # rules whose measured value is the id of the record that stayed
 
@@ -134,12 +135,16 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
+def most_copied(rule: Rule, most: int) -> dict[str, int]:
+    """The records that stayed of the ``most`` largest groups of copies of a rule, and how many left for each."""
+    return dict(sorted(rule.copies.items(), key=lambda item: (-item[1], item[0]))[:most])
+
+
 def clusters(rules: Iterable[Rule], most: int) -> Iterator[tuple[Rule, str, int, list[Dropped]]]:
     """The ``most`` largest groups of copies of each rule: the rule, the record that stayed, how many left for it, and
     some of those; the largest first."""
     groups = []
     for rule in rules:
-        own = sorted(rule.copies.items(), key=lambda item: (-item[1], item[0]))
-        groups += [(count, kept, rule) for kept, count in own[:most]]
+        groups += [(count, kept, rule) for kept, count in most_copied(rule, most).items()]
     for count, kept, rule in sorted(groups, key=lambda group: (-group[0], group[2].owner, group[1])):
         yield rule, kept, count, rule.leaving[kept]

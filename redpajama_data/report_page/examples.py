@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import xxhash
+
 from redpajama_data.report_page import drops
-from redpajama_data.report_page.documents import FIELD_OF_RULE, FIGURES, Sample
+from redpajama_data.report_page.documents import FIELD_OF_RULE, FIGURES, NAME_OF_RULE, SEED, Published, Sample
 from redpajama_data.report_page.drops import Dropped, Rule
 from redpajama_data.report_page.histogram import Histogram, Series, histogram
 from redpajama_data.report_page.texts import Places, texts_of
 
 SHOWN = 480  # characters of a text that are shown
 VALUE = 160  # ... of a measured value, which may be a name or a message
+PASSED = "it passed; what the rule measures is not in a published record"
 
 
 @dataclass(frozen=True)
 class Example:
-    """A record near a limit. ``text`` is the head of its text as it came to the rule; None when it was not found."""
+    """A record near a limit. ``text`` is the head of its text: of one that left as it came to the rule, of one that
+    stayed as it was published; None when it was not found. ``note`` is said where a record that stayed has no value."""
 
     id: str
     measured: str
     text: str | None
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class RuleShown:
     """A rule: ``count`` records dropped, ``seen`` of them in the ledgers that were read; their values with those of the
-    kept documents (``figure``), and the records nearest to the limit on both sides."""
+    kept documents (``figure``), and records on both sides: the nearest to the limit where it is a number that published
+    records have, those that stayed for copies, else some that were drawn."""
 
     owner: str
     stage: str
@@ -58,6 +65,7 @@ def shown(
     every = [rule for own in rules.values() for rule in own]
     groups = list(drops.clusters(every, count))
     wanted = [record.id for rule in every for record in rule.candidates[: 2 * count]]
+    wanted += [kept for rule in every for kept in drops.most_copied(rule, count)]
     wanted += [name for _, kept, _, leaving in groups for name in (kept, leaving[0].id)]
     texts = texts_of(places, wanted)
     clusters = [
@@ -78,13 +86,11 @@ def shown(
 
 
 def _shown(rule: Rule, sample: Sample, texts: Mapping[str, str], count: int) -> RuleShown:
-    name, limit = FIELD_OF_RULE.get(rule.name), rule.one_limit
-    kept = [document for document in sample.documents if name in document.values]
-    values = [document.values[name] for document in kept] if name is not None else []
+    name = FIELD_OF_RULE.get(rule.name)
+    values = [document.values[name] for document in sample.documents if name in document.values] if name else []
     series = [Series("dropped", rule.values, rule.count / rule.seen if rule.seen else 1.0)]
     if values:
         series.append(Series("kept", values, sample.of / len(sample.documents)))
-    near = sorted(kept, key=lambda d: (abs(d.values[name or ""] - limit), d.id))[:count] if limit is not None else []
     with_text = sorted(rule.candidates[: 2 * count], key=lambda record: record.id not in texts)
     return RuleShown(
         rule.owner,
@@ -93,10 +99,35 @@ def _shown(rule: Rule, sample: Sample, texts: Mapping[str, str], count: int) -> 
         rule.count,
         rule.seen,
         [text[:VALUE] for text in sorted(rule.limits)],
-        histogram(FIGURES.get(name or "", rule.name), series, limit=limit) if len(rule.values) else None,
+        histogram(FIGURES.get(name or "", rule.name), series, limit=rule.one_limit) if len(rule.values) else None,
         [Example(each.id, _value(each.measured), _head(texts.get(each.id))) for each in with_text[:count]],
-        [Example(each.id, _value(each.values[name or ""]), _head(each.text)) for each in near],
+        _stayed(rule, sample, texts, count),
     )
+
+
+def _stayed(rule: Rule, sample: Sample, texts: Mapping[str, str], count: int) -> list[Example]:
+    """Records on the other side of a rule. What was published has passed every rule of its slice."""
+    if rule.copies:
+        return [
+            Example(kept, "", _head(texts.get(kept)), f"{left:,} cop{'y' if left == 1 else 'ies'} of it left")
+            for kept, left in drops.most_copied(rule, count).items()
+        ]
+    name, limit = FIELD_OF_RULE.get(rule.name, ""), rule.one_limit
+    near = [document for document in sample.documents if limit is not None and name in document.values]
+    if limit is not None and near:
+        near = heapq.nsmallest(count, near, key=lambda d: (abs(d.values[name] - limit), d.id))
+        return [Example(each.id, _value(each.values[name]), _head(each.text)) for each in near]
+
+    def draw(document: Published) -> tuple[int, str]:
+        return xxhash.xxh3_64_intdigest(f"{rule.name} {document.id}".encode(), SEED), document.id
+
+    kind = NAME_OF_RULE.get(rule.name, "")
+    drawn = heapq.nsmallest(count, sample.documents, key=draw)
+    measured = [each.names.get(kind, "") for each in drawn]
+    return [
+        Example(each.id, value, _head(each.text), "" if value else PASSED)
+        for each, value in zip(drawn, measured, strict=True)
+    ]
 
 
 def _likeness(record: Dropped) -> str:
