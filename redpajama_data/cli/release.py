@@ -10,8 +10,8 @@ import click
 
 from redpajama_data import config
 from redpajama_data.cli import options, output
-from redpajama_data.cli.facts import facts
 from redpajama_data.defaults import root_here
+from redpajama_data.facts import facts
 from redpajama_data.release import folder
 from redpajama_data.release import push as hub
 from redpajama_data.release.folder import Made

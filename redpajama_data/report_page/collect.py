@@ -16,6 +16,7 @@ from redpajama_data.engine.slice_run import RunNote, slices_of
 from redpajama_data.io import storage
 from redpajama_data.release.description import Facts
 from redpajama_data.report_page import documents, drops, examples
+from redpajama_data.report_page.compare import Comparison, compare
 from redpajama_data.report_page.documents import FIGURES, TOPS, Sample
 from redpajama_data.report_page.examples import Cluster, RuleShown
 from redpajama_data.report_page.histogram import Histogram, Series, histogram
@@ -27,6 +28,7 @@ from redpajama_data.reports.against import explain_gaps
 from redpajama_data.reports.count import count_totals
 from redpajama_data.reports.published import REFERENCES
 from redpajama_data.reports.root_status import root_totals
+from redpajama_data.reports.stage_costs import StageCost, stage_costs
 from redpajama_data.reports.totals_table import summary
 from redpajama_data.reports.waterfall import waterfalls
 
@@ -68,7 +70,8 @@ class Repairs:
 @dataclass(frozen=True)
 class Report:
     """A page. ``totals`` and ``waterfalls`` are as in ``rpj count-tokens --json``, ``gaps`` by name of the reference as
-    its ``against``; ``against`` is what :mod:`redpajama_data.report_page.compare` says of another root."""
+    its ``against``; ``against`` is what :mod:`redpajama_data.report_page.compare` says of another root. ``bytes`` are
+    those of the page, 0 before it is made."""
 
     totals: dict[str, Any]
     waterfalls: list[dict[str, Any]]
@@ -79,13 +82,24 @@ class Report:
     overlap: dict[str, Any] | None
     repairs: list[Repairs]
     signals: list[Histogram]
+    stages: list[StageCost]
     trouble: list[Trouble]
     examples: int
+    against: Comparison | None = None
+    bytes: int = 0
 
 
-def collect(root: str, facts: Mapping[str, Facts], readers: Mapping[str, Reader], *, count: int = 2) -> Report:
+def collect(
+    root: str,
+    facts: Mapping[str, Facts],
+    readers: Mapping[str, Reader],
+    *,
+    count: int = 2,
+    against: str | None = None,
+) -> Report:
     """All that is said of ``root``. ``count`` examples are shown of a rule on each side of its limit; 0: no text of any
-    document. ``readers`` read the raw files of slices, for the texts of records that left at once.
+    document. ``readers`` read the raw files of slices, for the texts of records that left at once; ``against`` is
+    another root.
 
     Raises :class:`UsageError` when it is no root of a run, :class:`BrokenInput` for a damaged shard or ledger.
     """
@@ -119,8 +133,10 @@ def collect(root: str, facts: Mapping[str, Facts], readers: Mapping[str, Reader]
             _repairs(note, facts[note.slice]) for note in notes if note.slice in facts and facts[note.slice].repairs
         ],
         signals=signals_of(root, every.get("signals", [])),
+        stages=stage_costs(root, notes, every),
         trouble=troubles(root, notes, every),
         examples=count,
+        against=None if against is None else compare(root, against),
     )
 
 

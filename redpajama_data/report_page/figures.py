@@ -157,7 +157,12 @@ def falls(rows: Sequence[dict[str, Any]], *, job: bool = False) -> list[Fall]:
     return found
 
 
-def _bar(said: str, first: int, last: int, top: int, kind: str) -> Markup:
+def span(name: str, seconds: float, longest: float) -> Markup:
+    """A bar of a stage's time beside that of the longest stage."""
+    return _bar(f"{name}: {seconds:,.2f} of {longest:,.2f} seconds", 0, seconds, longest, "kept")
+
+
+def _bar(said: str, first: float, last: float, top: float, kind: str) -> Markup:
     """A bar from ``first`` to ``last`` of ``top``, and faintly what is still there below it."""
     scale = 1000 / top if top else 0
     x, width = first * scale, max((last - first) * scale, 4 if last > first else 0)

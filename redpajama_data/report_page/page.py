@@ -6,6 +6,7 @@ import base64
 import difflib
 import hashlib
 import re
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -13,15 +14,26 @@ import jinja2
 from markupsafe import Markup
 
 from redpajama_data.report_page import figures
-from redpajama_data.report_page.collect import Report
-from redpajama_data.report_page.compare import Comparison
+from redpajama_data.report_page.collect import Report, fewer
 from redpajama_data.report_page.examples import Example
+from redpajama_data.reports.totals import amount
 
+LARGEST = 6_000_000  # bytes of a page, so that it opens on a phone and goes into a mail
 STATIC = "static"
 _WORD = re.compile(r"\s+|\w+|[^\w\s]")
 
 
-def render(report: Report, comparison: Comparison | None = None) -> str:
+def fitted(report: Report) -> tuple[bytes, Report]:
+    """The page as a file, and the report as it is shown there: with fewer examples where it would be larger than
+    :data:`LARGEST`."""
+    while True:
+        page = render(report).encode("utf-8", "replace")
+        if len(page) <= LARGEST or not report.examples:
+            return page, replace(report, bytes=len(page))
+        report = fewer(report)
+
+
+def render(report: Report) -> str:
     """The page as HTML. The same report gives the same bytes."""
     folder = resources.files(__package__) / STATIC
     style, script = ((folder / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
@@ -30,16 +42,17 @@ def render(report: Report, comparison: Comparison | None = None) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"n": _number, "short": figures.short, "percent": _percent, "tokens": _tokens}
+    environment.filters |= {"size": _size, "seconds": _seconds}
     environment.globals |= {
         "histogram": figures.histogram_svg,
         "mix": figures.mix_svg,
         "falls": figures.falls,
+        "span": figures.span,
         "beside": beside,
         "heat": _heat,
     }
     return environment.from_string(template).render(
         report=report,
-        comparison=comparison,
         style=Markup(style),  # both are ours, and must reach the browser as they were hashed
         script=Markup(script),
         policy=_policy(style, script),
@@ -64,6 +77,16 @@ def _tokens(row: dict[str, Any]) -> str:
     if row["tokens"] is None:
         return "-"
     return ("~" if row["estimated"] and row["tokens"] else "") + f"{row['tokens']:,}"
+
+
+def _seconds(value: float) -> str:
+    """A time in seconds, to a hundredth where it is short."""
+    return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
+
+
+def _size(value: float) -> str:
+    """Bytes, three figures."""
+    return f"{amount(value)}B" if value >= 999.5 else f"{value:.0f} B"
 
 
 def _percent(value: float | None) -> str:

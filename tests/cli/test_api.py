@@ -52,6 +52,21 @@ def test_importing_it_loads_nothing_else() -> None:
     assert [name for name in loaded if name.startswith("redpajama_data.")] == []
 
 
+def test_report_writes_a_page_and_gives_what_it_shows(root: str, tmp_path: Path) -> None:
+    shown = redpajama_data.report(root, out=str(tmp_path / "page.html"), examples=1)
+    page = (tmp_path / "page.html").read_bytes()
+    assert (page[:15], len(page), shown.examples, shown.against) == (b"<!doctype html>", shown.bytes, 1, None)
+    assert [part.name for part in shown.slices] == ["c4", "books"]
+    assert {stage.owner for stage in shown.stages} == {"c4", "books", "exact"}
+    beside = redpajama_data.report(root, out=str(tmp_path / "page.html"), against=root, examples=0)
+    assert beside.against is not None
+    assert beside.against.rules == []
+    for wrong in (-1, 21):
+        with pytest.raises(UsageError, match=f"examples: {wrong} of a rule. Give 0 to 20"):
+            redpajama_data.report(root, out=str(tmp_path / "none.html"), examples=wrong)
+    assert not (tmp_path / "none.html").exists()
+
+
 def test_open_gives_the_published_records_with_the_ids_of_their_raw_ones(root: str) -> None:
     for name in ("c4", "books"):
         found = list(redpajama_data.open(root, name))

@@ -28,6 +28,7 @@ FLOORS = (  # from the ground up; rooms of one floor do not import each other
     ("redpajama_data.explorer",),
     ("slices",),
     ("slices.jobs",),
+    ("redpajama_data.facts",),
     ("redpajama_data.api",),
     ("redpajama_data.cli",),
     ("redpajama_data",),

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from browser import Page, look, needs_chromium
 
-from redpajama_data.cli.facts import facts
-from redpajama_data.cli.report import READERS
+from redpajama_data.facts import READERS, facts
 from redpajama_data.report_page.collect import collect
 from redpajama_data.report_page.page import render
 
-SECTIONS = ("totals", "missing", "slices", "jobs", "duplicates", "overlap", "signals", "repairs", "trouble", "how")
+SECTIONS = (
+    *("totals", "missing", "slices", "jobs", "duplicates", "overlap"),
+    *("signals", "repairs", "stages", "trouble", "how"),
+)
 pytestmark = needs_chromium
 FIRST = "document.querySelector('table[data-table=totals] tbody th').textContent"
 

@@ -15,17 +15,19 @@ import pytest
 import roots_of_jobs
 from click.testing import CliRunner
 
-from redpajama_data.cli.facts import facts
 from redpajama_data.cli.main import cli
-from redpajama_data.cli.report import READERS
 from redpajama_data.engine.receipts import Quarantine, save_quarantine
+from redpajama_data.facts import READERS, facts
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.report_page import documents, drops
 from redpajama_data.report_page.collect import Report, collect, fewer
 from redpajama_data.report_page.compare import compare
 from redpajama_data.report_page.page import render
 
-SECTIONS = ("totals", "missing", "slices", "jobs", "duplicates", "overlap", "signals", "repairs", "trouble", "how")
+SECTIONS = (
+    *("totals", "missing", "slices", "jobs", "duplicates", "overlap"),
+    *("signals", "repairs", "stages", "trouble", "how"),
+)
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +107,43 @@ def test_examples_stand_on_their_side_of_the_limit(report: Report) -> None:
     assert all(each.text for each in (*longest.dropped, *longest.kept, *wiki.dropped, *wiki.kept))
     assert all(each.text for each in rules["license_starts_with"].dropped), "it left at once: from the raw file"
     assert all(each.text is None for each in rules["malformed"].dropped), "it was never a document"
+
+
+def test_every_rule_has_records_on_both_sides(report: Report, page: Any) -> None:
+    rules = [rule for part in (*report.slices, *report.jobs) for rule in part.rules]
+    assert len(rules) > 15
+    for rule in rules:
+        assert len(rule.dropped) == min(2, rule.count), rule.name
+        assert rule.kept, rule.name
+        assert all(each.text is not None and bool(each.measured) != bool(each.note) for each in rule.kept), rule.name
+    named = {rule.name: rule for rule in rules}
+    assert {each.measured for each in named["language_in"].kept} == {"en"}
+    assert all(each.measured.startswith(("mit", "bsd", "apache")) for each in named["license_starts_with"].kept)
+    assert named["duplicate"].kept[0].note.endswith("of it left")
+    assert named["malformed"].kept[0].note.startswith("it passed")
+    sides = page.xpath("//details[starts-with(@id, 'rule-')]//div[@class='pair'][not(div[2])]")
+    assert sides == [], "no rule has one side only"
+
+
+def test_time_and_memory_are_those_that_tasks_measured(
+    reported: Path, report: Report, page: Any, tmp_path: Path
+) -> None:
+    rows = page.xpath("//table[@data-table='stages']/tbody/tr")
+    shown = [(row.xpath("./th")[0].text, row.xpath("./td")[0].text, *values(row)) for row in rows]
+    keys = ("wall", "cpu", "tasks")
+    assert [row[:5] for row in shown] == [(s.owner, s.stage, *(getattr(s, key) for key in keys)) for s in report.stages]
+    assert all(stage.measured == stage.tasks for stage in report.stages)
+    assert ("github", "clean") in {(stage.owner, stage.stage) for stage in report.stages}
+    assert {"fuzzy", "overlap"} <= {stage.owner for stage in report.stages}
+    old = tmp_path / "old"
+    shutil.copytree(reported, old)
+    for path in old.glob("_run/*/costs.json"):
+        path.unlink()
+    html = render(collect(str(old), facts(), {}))
+    assert "no task of this root has left what it took" in html
+    (old / "_run/github").joinpath("costs.json").write_text('{"clean":{"github_000000000000":[2.0,1.0,9000000,4]}}')
+    html = render(collect(str(old), facts(), {}))
+    assert re.search(r"github clean: 1 of \d+ tasks are known", html)
 
 
 def test_copies_stand_beside_what_stayed(report: Report, page: Any) -> None:

@@ -1,16 +1,21 @@
-"""What the card of a release says of each slice: what it is, its terms, its settings, the repairs of its recipe."""
+"""What a release and a report say of each slice: what it is, its terms, its settings, its repairs; and how the report
+reads its raw records."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
+from redpajama_data.document import Reader
 from redpajama_data.download.plan import Licence
 from redpajama_data.engine.slice_run import ORDER
 from redpajama_data.engine.stages import Slice
 from redpajama_data.release.description import Facts
 from slices import BESIDE, load
+from slices.github import GithubSettings, read_bigquery
 from slices.jobs import NAMES as JOBS
 from slices.jobs import load as load_job
+from slices.readers.wet import read_wet
 from slices.repairs import repairs_of
 from slices.sources import arxiv, books, c4, common_crawl, github, stackexchange, wikipedia
 
@@ -30,6 +35,10 @@ TERMS: Mapping[str, tuple[Licence, ...]] = {
             "P3 and Natural Instructions: Apache-2.0; OIG: of each of its parts. `meta.license` of a record says it.",
         ),
     ),
+}
+READERS: Mapping[str, Reader] = {  # of slices whose raw records have a text before any step
+    "common_crawl": read_wet,
+    "github": partial(read_bigquery, max_record_bytes=GithubSettings.model_fields["max_record_bytes"].default),
 }
 
 
