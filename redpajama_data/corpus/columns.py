@@ -6,7 +6,7 @@ import codecs
 import contextlib
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import msgspec
@@ -17,7 +17,7 @@ from redpajama_data.engine.tombstones import drop_of
 from redpajama_data.errors import BrokenInput
 from redpajama_data.io.lines import Held, TooLong, line_lists
 from redpajama_data.io.root_paths import WITHIN
-from redpajama_data.io.shards import MAX_LINE, LineWriter
+from redpajama_data.io.shards import MAX_LINE
 from redpajama_data.models.known import REGISTRY
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.models.tokens import Tokenizer, tokenizer_for
@@ -45,7 +45,8 @@ class Batch:
     text, and the meta, not yet decoded.
 
     ``rejected`` are the lines among them that are no records, with the reason; ``broken`` is why the shard ends here.
-    A text never holds a lone surrogate: JSON that spells one out is rejected.
+    A text never holds a lone surrogate: JSON that spells one out is rejected. ``utf8`` are the texts in UTF-8, where
+    :func:`counted_batches` is asked for them.
     """
 
     n: list[int]
@@ -54,6 +55,7 @@ class Batch:
     metas: list[msgspec.Raw]
     rejected: list[tuple[int, Drop]]
     broken: BrokenInput | None = None
+    utf8: list[bytes] = field(default_factory=list)
 
 
 def read_batches(path: str) -> Iterator[Batch]:
@@ -94,26 +96,28 @@ def _held_lines(path: str) -> Iterator[tuple[Held, BrokenInput | None]]:
 
 def _decoded(first: int, held: Held, broken: BrokenInput | None) -> Batch:
     try:
-        lines = _utf8(held)
-        records = [_decode_line(line) for line in lines]
+        lines = cast("list[bytes]", held)
+        records = _records(lines)
     except (*_UNREADABLE, AttributeError):
         return _decoded_one_by_one(first, held, broken)
     numbers = list(range(first, first + len(held)))
     return Batch(numbers, lines, [line.text for line in records], [line.meta for line in records], [], broken)
 
 
-def _utf8(held: Held) -> list[bytes]:
-    """The lines, when all are UTF-8 and none nests too deep: the decoder looks only at what it decodes, and how deep it
-    goes depends on its caller's stack, so that one process would take a line and another not.
+def _records(lines: list[bytes]) -> list[_Line]:
+    """The lines decoded, when all are UTF-8 and none nests too deep: the decoder looks only at what it decodes, and how
+    deep it goes depends on its caller's stack, so that one process would take a line and another not.
 
-    Raises :class:`UnicodeDecodeError`, :class:`RecursionError`, and :class:`AttributeError` when one is too long.
+    Raises one of :data:`_UNREADABLE`, and :class:`AttributeError` when a line is too long.
     """
-    lines = cast("list[bytes]", held)
     b"\n".join([line for line in lines if not line.isascii()]).decode()
-    for line in [line for line in lines if len(line) > 2 * _DEEPEST]:  # a bracket opens, a bracket closes
+    records = [_decode_line(line) for line in lines]
+    for line, record in zip(lines, records, strict=True):
+        if len(line) - len(record.text) <= 2 * _DEEPEST:  # beside the text: a bracket opens, a bracket closes
+            continue
         if line.count(b"[") + line.count(b"{") > _DEEPEST and _depth(line) > _DEEPEST:
             raise RecursionError(f"more than {_DEEPEST} lists and objects inside each other")
-    return lines
+    return records
 
 
 def _depth(line: bytes) -> int:
@@ -136,7 +140,7 @@ def _decoded_one_by_one(first: int, held: Held, broken: BrokenInput | None) -> B
             continue
         line = line.removeprefix(codecs.BOM_UTF8)
         try:
-            record = _decode_line(*_utf8([line]))
+            [record] = _records([line])
         except _UNREADABLE as error:
             batch.rejected.append((n, Drop("malformed", f"line {n + 1}: {error}", "a JSON object with a text")))
             continue
@@ -147,8 +151,10 @@ def _decoded_one_by_one(first: int, held: Held, broken: BrokenInput | None) -> B
     return batch
 
 
-def counted_batches(context: TaskContext, path: str, *, max_malformed: float) -> Iterator[Batch]:
+def counted_batches(context: TaskContext, path: str, *, max_malformed: float, encoded: bool = False) -> Iterator[Batch]:
     """:func:`read_batches` with every line counted in the receipt and rejected ones in the ledger.
+
+    ``encoded``: with the texts in UTF-8 too.
 
     Raises at the end as :func:`~redpajama_data.pipeline.bad_records.check_shares` does, and :class:`BrokenInput` for a
     shard of this root that breaks off; any other that does keeps what came before, as raw files do.
@@ -159,7 +165,9 @@ def counted_batches(context: TaskContext, path: str, *, max_malformed: float) ->
     context.expected = "Expected JSON lines with a string in 'text'."
     for batch in read_batches(context.source(path)):
         receipt.read += len(batch.n) + len(batch.rejected)
-        receipt.read_bytes += utf8_bytes(batch.texts)
+        if encoded:
+            batch.utf8 = [text.encode() for text in batch.texts]
+        receipt.read_bytes += sum(map(len, batch.utf8)) if encoded else utf8_bytes(batch.texts)
         for n, drop in batch.rejected:
             context.drop(f"{path}#{n}", drop)
         if (error := batch.broken) is not None:
@@ -225,8 +233,8 @@ def publishing(context: TaskContext, *, path: str, name: str, tokenizer: ModelFi
                     context.drop(f"{path}#{n}", drop_of(stone), text=text)
             kept = [place for place, stone in enumerate(stones) if stone is None]
             numbers, lines, texts = [numbers[i] for i in kept], [lines[i] for i in kept], [texts[i] for i in kept]
-        _write_lines(out, lines)
-        _write_lines(ids, [b"%b%d" % (prefix, n) for n in numbers])
+        out.write_all(lines)
+        ids.write_all([b"%b%d" % (prefix, n) for n in numbers])
         receipt.characters += sum(map(len, texts))
         size, count = measure_texts(counter, texts) if counter else (utf8_bytes(texts), 0)
         text_bytes += size
@@ -236,9 +244,3 @@ def publishing(context: TaskContext, *, path: str, name: str, tokenizer: ModelFi
         yield put
     context.texts(f"published:{name}", text_bytes=text_bytes, tokens=tokens)
     receipt.kept += out.records
-
-
-def _write_lines(out: LineWriter, lines: list[bytes]) -> None:
-    if lines:
-        out.write(b"\n".join(lines))
-        out.records += len(lines) - 1

@@ -51,8 +51,7 @@ class TokenWriter:
         """Append documents: their ids back to back, how many each has, and the id of each in its shard."""
         self._write(ids.astype(self._dtype, copy=False))
         write_scratch(self._sizes, np.frombuffer(sizes.astype("<i4").tobytes(), "u1"))
-        for place in places:
-            self._places.write(place)
+        self._places.write_all(places)
         self.documents += len(sizes)
         self.tokens += int(sizes.sum())
         self.ends += int(np.count_nonzero(ids == self._end))

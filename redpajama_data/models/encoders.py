@@ -8,11 +8,12 @@ end in its middle. Here the token is taken out of those that are looked for in a
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from redpajama_data.errors import UsageError
 from redpajama_data.models.model_file import ModelFile
@@ -41,8 +42,8 @@ class Encoder:
         """Whether two bytes hold an id."""
         return self.vocabulary < UINT16_VOCABULARY
 
-    def encode(self, texts: list[str]) -> list[Sequence[int]]:
-        """The ids of each text, without the document end."""
+    def encode(self, texts: list[bytes]) -> list[Sequence[int]]:
+        """The ids of each text, given in UTF-8, without the document end."""
         return self.tokenizer.encode(texts)
 
 
@@ -56,12 +57,13 @@ def encoder_for(model: ModelFile, end: str | None) -> Encoder:
     if data.lstrip()[:1] != b"{":
         return _of_sentencepiece(model, end)
     try:
-        config = json.loads(data)
+        config = msgspec.json.decode(data)
         added: dict[str, int] = {token["content"]: token["id"] for token in config.get("added_tokens", ())}
         end = _chosen(model, end, added)
         others = [token for token in config["added_tokens"] if token["content"] != end]
+        less = {**config, "added_tokens": others}
         # Known by the file it is of: what is looked for in a text is less, and how the text is split is the same.
-        engine, encode = of_json(json.dumps({**config, "added_tokens": others}).encode(), model.sha256)
+        engine, encode = of_json(less, msgspec.json.encode(less), model.sha256)
         ids = [*_ids_of(config["model"]["vocab"]), *added.values()]
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise unreadable(model, error) from error

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-CACHE_LIMIT = 256 << 20  # bytes the process may grow by while gigatoken's cache fills, before the cache is dropped
+CACHE_LIMIT = 64 << 20  # bytes the process may grow by while gigatoken's cache fills, before the cache is dropped
 CHECK_EVERY = 16 << 20  # bytes of text between two looks; hostile text grows the cache by up to 13 bytes a byte
 CHECK_BLIND = 64 << 20  # bytes of text after which it is dropped where the system does not tell the process's size
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import functools
 import importlib
-import json
 import logging
 import os
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from redpajama_data.errors import MissingModel, UsageError
 from redpajama_data.models.fast_tokens import Encode, fast_encode
@@ -43,9 +44,9 @@ class Tokenizer:
         """The number of tokens of each text, in order. One thread; a text needs about 5 times its size for a moment."""
         return [len(self._encode(text.encode("utf-8", "replace"))) for text in texts]
 
-    def encode(self, texts: list[str]) -> list[Sequence[int]]:
-        """The token ids of each text, in order; memory as :meth:`count`."""
-        return [self._encode(text.encode("utf-8", "replace")) for text in texts]
+    def encode(self, texts: list[bytes]) -> list[Sequence[int]]:
+        """The token ids of each text, given in UTF-8, in order; memory as :meth:`count`."""
+        return [self._encode(text) for text in texts]
 
 
 def load_tokenizer(name_or_path: str) -> Tokenizer:
@@ -75,7 +76,10 @@ def open_tokenizer(model: ModelFile) -> Tokenizer:
     """Load a tokenizer file that was resolved. Raises as :func:`load_tokenizer`."""
     data = Path(model.path).read_bytes()
     try:
-        engine, encode = of_json(data, model.sha256) if data.lstrip()[:1] == b"{" else _of_sentencepiece(data)
+        if data.lstrip()[:1] == b"{":
+            engine, encode = of_json(msgspec.json.decode(data), data, model.sha256)
+        else:
+            engine, encode = _of_sentencepiece(data)
     except (ValueError, RuntimeError, KeyError, TypeError) as error:
         raise unreadable(model, error) from error
     return Tokenizer(model.path, model.sha256, engine, encode)
@@ -92,9 +96,8 @@ def unreadable(model: ModelFile, error: Exception) -> UsageError:
 # ------------------------------------------------------------------------------------------------ tokenizer.json
 
 
-def of_json(data: bytes, sha256: str) -> tuple[str, Encode]:
-    """The name of the engine and the encoding of a tokenizer.json. Raises bare errors for what is none."""
-    config = json.loads(data)
+def of_json(config: dict[str, Any], data: bytes, sha256: str) -> tuple[str, Encode]:
+    """The name of the engine and the encoding of a tokenizer.json, with its content. Bare errors for what is none."""
     fast = fast_encode("from_json", data)
     if fast is None:
         return "tokenizers", _reference_json(data)
@@ -165,7 +168,7 @@ class _OlderUnicode:
         if self._letters.search(data):
             return self._slow()(data)
         if self._plain is None:
-            self._plain = fast_encode("from_json", json.dumps(self._config | {"normalizer": None}).encode())
+            self._plain = fast_encode("from_json", msgspec.json.encode(self._config | {"normalizer": None}))
             assert self._plain is not None
         return self._plain(self._nfc(data))
 
