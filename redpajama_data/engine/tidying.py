@@ -35,7 +35,10 @@ def remove_stale(root: str, part: Slice, stages: Sequence[Stage], result: SliceR
     for entry in result.quarantined:
         keep.add(root_paths.task_path("", part.name, entry.stage, entry.task, "quarantine.json"))
         state = receipts.load_state(root, part.name, entry.stage, entry.task)
-        named.update(state.begun if isinstance(state, Begun) else ())
+        if isinstance(state, Begun):
+            named.update(state.begun)
+            if result.left_out:  # what it names stays, in folders that are kept: so must the word that it is the root's
+                keep.add(root_paths.task_path("", part.name, entry.stage, entry.task, "receipt.json"))
     for receipt in _waiting(stages, result, before):
         keep |= {out.path for out in receipt.outputs.values()}
         keep.add(root_paths.task_path("", part.name, receipt.stage, receipt.task, "receipt.json"))
