@@ -15,6 +15,7 @@ from typing import Any
 import faulty
 import pytest
 from click.testing import CliRunner, Result
+from whole_root import files_of
 
 from redpajama_data.cli.main import cli
 from redpajama_data.corpus import mds_shards
@@ -121,12 +122,6 @@ def root_of(place: Path, file: str, moment: str) -> Path:
     return place / "roots" / f"{file.replace('/', '-')}-{moment}"
 
 
-def tree(root: Path) -> dict[str, bytes]:
-    """Every file of a root, without who holds it."""
-    files = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    return {name: data for name, data in files.items() if not name.startswith(("_run/lock", "_run/holder"))}
-
-
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("file", FILES)
 def test_a_killed_run_goes_on_to_the_same_bytes(
@@ -139,7 +134,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     calm = run(place, tmp_path / "calm", *FILES[file])
     again = run(place, root, *FILES[file])
     assert (calm.exit_code, again.exit_code) == (0, 0), calm.output + again.output
-    assert tree(root) == tree(tmp_path / "calm")
+    assert files_of(root) == files_of(tmp_path / "calm")
 
 
 class Full:
@@ -174,7 +169,7 @@ def test_a_full_disk_ends_the_run_and_costs_no_byte(
     assert not [path for path in root.rglob("*") if path.as_posix().endswith(file) or writing.TMP_MARK in path.name]
     assert run(place, root, *FILES[file]).exit_code == 0
     assert run(place, tmp_path / "calm", *FILES[file]).exit_code == 0
-    assert tree(root) == tree(tmp_path / "calm")
+    assert files_of(root) == files_of(tmp_path / "calm")
 
 
 @pytest.fixture
