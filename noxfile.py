@@ -40,7 +40,7 @@ def sample(session: nox.Session) -> None:
     if "True" not in str(session.run("python", "-c", headers, silent=True)):
         session.skip("this Python has no headers (python3-dev)")
     [archive] = (SAVED / "dist").glob("*.tar.gz")
-    session.install("--prefer-binary", str(archive))
+    session.install("--prefer-binary", f"{archive}[release]")  # RedPajama-V2 is written as Parquet
     folder = session.create_tmp()
     with session.chdir(folder):
         session.run("rpj", "sample", "raw", success_codes=[0])

@@ -19,19 +19,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from redpajama_data.config import load_config, slice_settings
+from redpajama_data.config import SliceSettings, load_config, slice_settings
 from redpajama_data.engine import environment
 from redpajama_data.engine.environment import UNICODE
 from redpajama_data.engine.planning import ENGINE_REVISION
 from redpajama_data.engine.receipts import load_all
+from redpajama_data.engine.stages import Slice
 from redpajama_data.io import streams
+from redpajama_data.release.parquet import library
 from redpajama_data.reports import manifest
 from redpajama_data.sample import OPTIONAL, SLICES, build
+from redpajama_data.sample.common_crawl import model_paths
 from redpajama_data.whole_run import run_parts
 from slices import NAMES, load
 from slices.jobs import load as load_job
 
 PATH = Path(__file__).resolve().parents[1] / "tests" / "golden" / "sample.json"
+LANGUAGES = ("en", "de", "fr", "es", "it")
 WIKIREF = str(Path(build.__code__.co_filename).parent / "models" / "wikiref.bin")
 JOBS: dict[str, dict[str, Any]] = {  # each reads what the one before has left
     "signals": {},
@@ -42,6 +46,7 @@ JOBS: dict[str, dict[str, Any]] = {  # each reads what the one before has left
     "filter": {"where": "text_length < 5e4"},
     "overlap": {},
 }
+V2 = ("common_crawl_v2", "redpajama_v2")  # slice and job, in a root of their own: the jobs above read all shards
 BESIDE: dict[str, dict[str, Any]] = {  # over what all slices published
     "decontaminate": {
         "against": ["raw/test_sets"],
@@ -55,7 +60,7 @@ Golden = dict[str, Any]
 
 def make() -> Golden:
     """Run every slice and job on the sample; what came of it."""
-    with working_folder() as folder:
+    with working_folder():
         build(Path("raw"), [*SLICES, *OPTIONAL])
         config = load_config("raw/rpj.yaml", {"root": "out", "executor": "serial"})
         parts = [(load(n), slice_settings(load(n).settings, n, config, {}, "raw/rpj.yaml")) for n in NAMES]
@@ -66,26 +71,48 @@ def make() -> Golden:
         )
         parts += (jobs := [(load_job(n), load_job(n).settings.model_validate(given)) for n, given in BESIDE.items()])
         run_parts([*beside, *jobs], config, quiet=True)  # by itself: the jobs above read the seven alone
-        made = manifest.build("out")
-        slices = {
-            part.slice: {
-                "revision": part.revision,
-                "unicode": next(each.unicode for each, _ in parts if each.name == part.slice),
-                "stages": {stage.stage: [stage.read, stage.kept, stage.dropped] for stage in part.stages},
-                "shards": {
-                    shard.path: [shard.documents, shard.tokens, _lines_sha256(folder / "out" / shard.path)]
-                    for shard in made.shards
-                    if shard.path.startswith(f"{part.slice}/")
-                },
-            }
-            for part in made.slices
-        }
-        for part in made.slices:
-            if part.kind == "report":  # what it says lies among the files of its tasks
-                paths = (out.path for receipt in load_all("out", part.slice) for out in receipt.outputs.values())
-                told = (path for path in paths if path.endswith((".json", ".jsonl.zst")))
-                slices[part.slice]["shards"] = {path: _lines_sha256(folder / "out" / path) for path in sorted(told)}
+        slices = _slices("out", [part for part, _ in parts])
+        slices |= _slices("v2", _run_v2())
     return {"engine": ENGINE_REVISION, "environment": environment.current(), "slices": slices}
+
+
+def _slices(root: str, parts: list[Slice]) -> Golden:
+    """What each slice and job has in a root."""
+    made = manifest.build(root)
+    slices = {
+        part.slice: {
+            "revision": part.revision,
+            "unicode": next(each.unicode for each in parts if each.name == part.slice),
+            "stages": {stage.stage: [stage.read, stage.kept, stage.dropped] for stage in part.stages},
+            "shards": {
+                shard.path: [shard.documents, shard.tokens, _lines_sha256(Path(root, shard.path))]
+                for shard in made.shards
+                if shard.path.startswith(f"{part.slice}/")
+            },
+        }
+        for part in made.slices
+    }
+    for part in made.slices:
+        if part.kind == "report":  # what it says lies among the files of its tasks
+            paths = (out.path for receipt in load_all(root, part.slice) for out in receipt.outputs.values())
+            told = (path for path in paths if path.endswith((".json", ".jsonl.zst", ".json.gz", ".parquet")))
+            slices[part.slice]["shards"] = {path: _lines_sha256(Path(root, path)) for path in sorted(told)}
+    return slices
+
+
+def _run_v2() -> list[Slice]:
+    """Run RedPajama-V2 on the sample's crawl, with its English models for every language; the slice and the job."""
+    Path("lm").mkdir()
+    for language in LANGUAGES:
+        for ending in ("sp.model", "arpa.bin"):
+            Path("lm", f"{language}.{ending}").symlink_to(model_paths()[f"en.{ending}"])
+    config = load_config("raw/rpj.yaml", {"root": "v2", "executor": "serial"})
+    given = {"input": "raw/common_crawl", "shards": 2, "lm_dir": "lm"}
+    name, job = V2
+    chosen: list[tuple[Slice, SliceSettings]] = [(load(name), load(name).settings.model_validate(given))]
+    chosen.append((load_job(job), load_job(job).settings.model_validate({})))
+    run_parts(chosen, config, quiet=True)
+    return [part for part, _ in chosen]
 
 
 @contextmanager
@@ -103,6 +130,8 @@ def working_folder() -> Iterator[Path]:
 def _lines_sha256(path: Path) -> str:
     """Of the lines of a shard: another zstd packs the same lines in other bytes."""
     digest = hashlib.sha256()
+    if path.suffix == ".parquet":  # another pyarrow packs the same rows in other bytes
+        return hashlib.sha256(repr(library().parquet.read_table(path).to_pylist()).encode()).hexdigest()
     with streams.open_decompressed(str(path)) as file:
         while data := file.read(1 << 20):
             digest.update(data)
