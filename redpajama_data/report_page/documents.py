@@ -37,6 +37,7 @@ FIELD_OF_RULE = {
 NAME_OF_RULE = {
     "license_starts_with": "license",
     "language_in": "language",
+    "languages": "language",
     "identify_language": "language",
     "extension_in": "ending",
 }

@@ -23,7 +23,7 @@ PASSED = "it passed; what the rule measures is not in a published record"
 @dataclass(frozen=True)
 class Example:
     """A record near a limit. ``text`` is the head of its text: of one that left as it came to the rule, of one that
-    stayed as it was published; None when it was not found. ``note`` is said where a record that stayed has no value."""
+    stayed as it was published; None when it was not found. ``note`` says what it is a copy of, or why it stayed."""
 
     id: str
     measured: str
@@ -65,7 +65,7 @@ def shown(
     every = [rule for own in rules.values() for rule in own]
     groups = list(drops.clusters(every, count))
     wanted = [record.id for rule in every for record in rule.candidates[: 2 * count]]
-    wanted += [kept for rule in every for kept in drops.most_copied(rule, count)]
+    wanted += [record.survivor for rule in every for record in rule.candidates[: 2 * count] if record.survivor]
     wanted += [name for _, kept, _, leaving in groups for name in (kept, leaving[0].id)]
     texts = texts_of(places, wanted)
     clusters = [
@@ -91,7 +91,7 @@ def _shown(rule: Rule, sample: Sample, texts: Mapping[str, str], count: int) -> 
     series = [Series("dropped", rule.values, rule.count / rule.seen if rule.seen else 1.0)]
     if values:
         series.append(Series("kept", values, sample.of / len(sample.documents)))
-    with_text = sorted(rule.candidates[: 2 * count], key=lambda record: record.id not in texts)
+    chosen = _chosen(rule, texts, count)
     return RuleShown(
         rule.owner,
         rule.stage,
@@ -100,17 +100,34 @@ def _shown(rule: Rule, sample: Sample, texts: Mapping[str, str], count: int) -> 
         rule.seen,
         [text[:VALUE] for text in sorted(rule.limits)],
         histogram(FIGURES.get(name or "", rule.name), series, limit=rule.one_limit) if len(rule.values) else None,
-        [Example(each.id, _value(each.measured), _head(texts.get(each.id))) for each in with_text[:count]],
-        _stayed(rule, sample, texts, count),
+        [_left(each, texts) for each in chosen],
+        _stayed(rule, chosen, sample, texts, count),
     )
 
 
-def _stayed(rule: Rule, sample: Sample, texts: Mapping[str, str], count: int) -> list[Example]:
+def _chosen(rule: Rule, texts: Mapping[str, str], count: int) -> list[Dropped]:
+    """Records that left, to be shown: the nearest to the limit that have a text, of copies first one of each group."""
+    ordered = sorted(rule.candidates[: 2 * count], key=lambda record: record.id not in texts)
+    of_groups: dict[str, Dropped] = {}
+    for record in ordered:
+        of_groups.setdefault(record.survivor or record.id, record)
+    first = [*of_groups.values()]
+    return [*first, *(record for record in ordered if record not in first)][:count]
+
+
+def _left(record: Dropped, texts: Mapping[str, str]) -> Example:
+    measured = "" if record.measured == record.survivor else _value(record.measured)
+    note = "" if record.survivor is None else f"a copy of {record.survivor}"
+    return Example(record.id, measured, _head(texts.get(record.id)), note)
+
+
+def _stayed(rule: Rule, left: Sequence[Dropped], sample: Sample, texts: Mapping[str, str], count: int) -> list[Example]:
     """Records on the other side of a rule. What was published has passed every rule of its slice."""
     if rule.copies:
+        copied = {each.survivor: rule.copies[each.survivor] for each in left if each.survivor is not None}
         return [
-            Example(kept, "", _head(texts.get(kept)), f"{left:,} cop{'y' if left == 1 else 'ies'} of it left")
-            for kept, left in drops.most_copied(rule, count).items()
+            Example(kept, "", _head(texts.get(kept)), f"{n:,} cop{'y' if n == 1 else 'ies'} of it left")
+            for kept, n in copied.items()
         ]
     name, limit = FIELD_OF_RULE.get(rule.name, ""), rule.one_limit
     near = [document for document in sample.documents if limit is not None and name in document.values]
