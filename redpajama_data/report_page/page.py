@@ -41,7 +41,7 @@ def render(report: Report) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"n": _number, "short": figures.short, "percent": _percent, "tokens": _tokens}
+    environment.filters |= {"n": _number, "short": figures.short, "percent": percent, "tokens": _tokens}
     environment.filters |= {"size": _size, "seconds": _seconds}
     environment.globals |= {
         "histogram": figures.histogram_svg,
@@ -89,10 +89,10 @@ def _size(value: float) -> str:
     return f"{amount(value)}B" if value >= 999.5 else f"{value:.0f} B"
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
     if value is None:
         return "-"
-    return f"{value:.1%}" if abs(value) >= 0.001 or not value else f"{value:.1g}"
+    return f"{value:.1%}" if abs(value) >= 0.001 or not value else f"{100 * value:.1g}%"
 
 
 def _heat(share: float) -> str:

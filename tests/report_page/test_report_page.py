@@ -20,6 +20,7 @@ from redpajama_data.engine.receipts import Quarantine, save_quarantine
 from redpajama_data.facts import READERS, facts
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.report_page import documents, drops
+from redpajama_data.report_page import page as page_module
 from redpajama_data.report_page.collect import Report, collect, fewer
 from redpajama_data.report_page.compare import compare
 from redpajama_data.report_page.page import render
@@ -264,3 +265,10 @@ def test_what_is_wrong_is_said_with_what_to_do(tmp_path: Path, reported: Path) -
     folder = invoke("report", reported, "--out", tmp_path)
     assert (folder.exit_code, "is a folder, and a file is needed there" in folder.stderr) == (5, True)
     assert invoke("report", reported, "--examples", "21").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.5, "50.0%"), (0.001, "0.1%"), (3e-5, "0.003%"), (4e-8, "4e-06%"), (0.0, "0.0%"), (None, "-")]
+)
+def test_small_shares_are_per_cent_too(share: float | None, text: str) -> None:
+    assert page_module.percent(share) == text
