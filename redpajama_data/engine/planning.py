@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,14 @@ ENGINE_REVISION = 2  # raised when a change of the engine changes the bytes of i
 
 
 def planned_tasks(part: Slice, stage: Stage, planned: Sequence[Planned]) -> list[Task]:
-    """The tasks of a stage, in its order. Long lists that they share are looked at once."""
+    """The tasks of a stage, in its order. Long lists that they share are looked at once.
+
+    Raises ValueError when two tasks have one name, or names that differ in case alone: on a disk that takes them for
+    one, each would write over the files of the other.
+    """
+    [(name, count)] = Counter(piece.name.casefold() for piece in planned).most_common(1) or [("", 0)]
+    if count > 1:
+        raise ValueError(f"{part.name} {stage.name}: {count} tasks are named {name}")
     known, reads_of = Known(), _SharedReads()
     tables = environment.current()[UNICODE] if part.unicode else ""
     recipe = (ENGINE_REVISION, part.name, part.revision, tables, stage.name)

@@ -173,6 +173,7 @@ def _run_stage(
         else:
             todo.append(task)
     result.skipped += len(finished)
+    todo.sort(key=lambda task: -task.bytes)  # the largest begin first: none is left that runs alone at the end
     if (entry := root_paths.task_path("", part.name, stage.name, PLAN, "quarantine.json")) in held.files:
         storage.remove(storage.join(place.root, entry))
     if todo:

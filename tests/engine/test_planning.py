@@ -60,3 +60,10 @@ def test_raw_files_have_size_name_and_stamp() -> None:
     [later] = planned_tasks(PART, STAGE, [Planned("x", print, [*raw[:-1], raw[-1]._replace(stamp="s"), *files(2)])])
     assert later.lineage == task.lineage
     assert later.stamps != task.stamps
+
+
+@pytest.mark.parametrize("names", [["x", "y", "x"], ["x", "X"]])
+def test_two_tasks_of_one_name_are_refused(names: list[str]) -> None:
+    with pytest.raises(ValueError, match="toy stage: 2 tasks are named x"):
+        planned_tasks(PART, STAGE, [Planned(name, print) for name in names])
+    assert planned_tasks(PART, STAGE, []) == []
