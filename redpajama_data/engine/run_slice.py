@@ -25,7 +25,7 @@ from redpajama_data.engine.run_task import Done, quarantine
 from redpajama_data.engine.slice_run import RunNote, SliceRun, decoded_note
 from redpajama_data.engine.stages import RunSettings, Slice, Stage, StageInput
 from redpajama_data.engine.tasks import Task, Workplace
-from redpajama_data.errors import BrokenInput, InputUnavailable, UsageError
+from redpajama_data.errors import BrokenInput, InputUnavailable, StorageError, UsageError
 from redpajama_data.io import lease, root_paths, storage
 from redpajama_data.io.credentials import name_of
 from redpajama_data.io.paths import refuse_name
@@ -197,8 +197,21 @@ def _run_stage(
                 receipts.begin(place.root, receipts.Begun(part.name, stage.name, name, []))
             result.quarantined.append(quarantine(place, outcome))
     if todo:
+        _settle(place.root, [finished[task.name] for task in todo if task.name in finished])
         book.end_stage(stage.name, finished)
     result.receipts[stage.name] = [finished[task.name] for task in tasks if task.name in finished]
+
+
+def _settle(root: str, done: Sequence[Receipt]) -> None:
+    """Wait until the disk has what the tasks of a stage wrote. Raises :class:`StorageError` when it has lost some of
+    it: the receipts then vouch for nothing any more, as nobody knows of which file it was."""
+    try:
+        storage.settle(root)
+    except StorageError:
+        for receipt in done:
+            files = sorted(out.path for out in receipt.outputs.values())
+            receipts.begin(root, receipts.Begun(receipt.slice, receipt.stage, receipt.task, files))
+        raise
 
 
 def _vouched(task: Task, *, held: Holdings, retry_broken: bool) -> Receipt | None:

@@ -28,6 +28,7 @@ from redpajama_data.io.writing import TMP_MARK as TMP_MARK
 from redpajama_data.io.writing import WholeFile as WholeFile
 from redpajama_data.io.writing import in_root, upload
 from redpajama_data.io.writing import is_unfinished as is_unfinished
+from redpajama_data.io.writing import settle as settle
 from redpajama_data.io.writing import whole_file as whole_file
 
 _AT_ONCE = 32  # requests for small files: an S3 prefix takes 5,500 a second, a wait of 50 ms makes 640 of these

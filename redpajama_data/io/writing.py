@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import io
 import os
@@ -63,7 +64,7 @@ def whole_file(path: str, *, durable: bool = True) -> Iterator[WholeFile]:
 
     Local: a temporary name in the same folder, flushed to the disk, renamed. Remote: written to a local temporary
     file, then uploaded in one piece, with retries, so that no half object is ever seen. Not ``durable``: a power cut
-    may leave it empty, which spares the wait for the disk.
+    before :func:`settle` may leave it empty or short, which spares the wait for the disk.
     Raises :class:`StorageError` when it cannot be written; errors of the block pass as they are.
     """
     remote = is_remote(path)
@@ -99,6 +100,33 @@ def _open_new(path: str, mode: int) -> BinaryIO:
     # New, whatever lies or leads from there: a link that somebody put in its place is not followed.
     number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     return open(number, "wb", buffering=1 << 20)
+
+
+def settle(folder: str) -> None:
+    """Wait until all that was written to the disk of a local folder is there: one wait for the files of many tasks. It
+    returns at once for a URL, where what is uploaded is there.
+
+    Raises :class:`StorageError` when the disk has lost something.
+    """
+    if is_remote(folder):
+        return
+    try:
+        number = os.open(local(folder), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _sync_filesystem(number)
+        finally:
+            os.close(number)
+    except OSError as error:
+        raise not_written(folder, error) from error
+
+
+def _sync_filesystem(number: int) -> None:
+    """``syncfs(2)`` of Linux, which Python does not have; elsewhere every disk is waited for."""
+    call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if call is None:
+        os.sync()
+    elif call(number) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def upload(temporary: str, path: str) -> None:
