@@ -70,10 +70,16 @@ def describe(value: Any, known: Known | None = None) -> Any:
     raise TypeError(f"{type(value).__qualname__} has no fingerprint: bind plain data, functions or model files")
 
 
-def models_of(work: Any) -> set[ModelFile]:
-    """The models that a work function has bound, at any depth of what :func:`describe` describes."""
+def models_of(work: Any, seen: dict[int, object] | None = None) -> set[ModelFile]:
+    """The models that a work function has bound, at any depth of what :func:`describe` describes; not those in a long
+    list that ``seen`` has. It goes there: the tasks of a stage share such lists, and each is looked through once."""
     if isinstance(work, ModelFile):
         return {work}
+    seen = {} if seen is None else seen
+    if isinstance(work, list | tuple) and len(work) >= LONG:
+        if id(work) in seen:
+            return set()
+        seen[id(work)] = work
     parts: list[Any] = []
     if isinstance(work, functools.partial):
         parts = [work.func, *work.args, *work.keywords.values()]
@@ -83,7 +89,7 @@ def models_of(work: Any) -> set[ModelFile]:
         parts = list(work)
     elif dataclasses.is_dataclass(work) and not isinstance(work, type):
         parts = [getattr(work, f.name) for f in dataclasses.fields(work)]
-    return set().union(*map(models_of, parts))
+    return set().union(*(models_of(part, seen) for part in parts))
 
 
 def lineage(*parts: Any, known: Known | None = None) -> str:

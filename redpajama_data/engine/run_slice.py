@@ -119,7 +119,8 @@ def run_slice(
             result.quarantined.append(entry)
             result.left_out.add(stage.name)
             continue
-        models |= {model for piece in planned for model in models_of(piece.work)}
+        seen: dict[int, object] = {}
+        models |= {model for piece in planned for model in models_of(piece.work, seen)}
         tasks = planned_tasks(part, stage, planned)
         book.begin_stage(planned)
         vouched = partial(_vouched, held=held, retry_broken=retry_broken)

@@ -8,11 +8,12 @@ import pytest
 
 from redpajama_data.config import SliceSettings
 from redpajama_data.engine import lineage as lineages
-from redpajama_data.engine.lineage import LONG, Known, lineage
+from redpajama_data.engine.lineage import LONG, Known, lineage, models_of
 from redpajama_data.engine.planning import NAMED_INPUTS, planned_tasks
 from redpajama_data.engine.receipts import Output
 from redpajama_data.engine.stages import Planned, Slice, Stage
 from redpajama_data.io.storage import RawFile
+from redpajama_data.models.model_file import ModelFile
 
 PART = Slice("toy", "", 1, (), SliceSettings, lambda *_: [])
 STAGE = Stage("stage", lambda given: [])
@@ -51,6 +52,14 @@ def test_a_long_list_is_described_once(monkeypatch: pytest.MonkeyPatch) -> None:
     many, known = [f"{n}" for n in range(LONG)], Known()
     assert lineage(many, known=known) == lineage(many, known=known)
     assert seen.count("5") == 1
+
+
+def test_models_of_a_long_list_that_tasks_share_are_looked_for_once() -> None:
+    model, other = ModelFile("a", "1"), ModelFile("b", "2")
+    seen: dict[int, object] = {}
+    many = [*range(LONG), model]
+    works = [partial(print, many), partial(print, many, other), partial(print, [*many])]
+    assert [models_of(work, seen) for work in works] == [{model}, {other}, {model}]
 
 
 def test_raw_files_have_size_name_and_stamp() -> None:
