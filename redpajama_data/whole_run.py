@@ -143,9 +143,9 @@ class _Shown:
         self._quiet = quiet
         self._now: StageProgress | None = None
 
-    def stage(self, title: str, tasks: int, done: int) -> StageProgress:
+    def stage(self, title: str, tasks: int, done: int, size: int) -> StageProgress:
         """The progress of the next stage."""
-        self._now = StageProgress(title, tasks, done, quiet=self._quiet)
+        self._now = StageProgress(title, tasks, done, size, quiet=self._quiet)
         return self._now
 
     @contextlib.contextmanager

@@ -10,7 +10,7 @@ from redpajama_data.config import STALL_MINUTES
 from redpajama_data.engine.attempts import Outcome
 from redpajama_data.engine.local_workers import LocalExecutor
 from redpajama_data.engine.ray_workers import RayExecutor
-from redpajama_data.engine.run_task import run_task
+from redpajama_data.engine.run_task import Underway, run_task
 from redpajama_data.engine.tasks import Task, Workplace
 
 
@@ -20,9 +20,10 @@ class Executor(Protocol):
     workers: int
     workers_a_machine: int
 
-    def map(self, tasks: Iterable[Task], place: Workplace) -> Iterator[Outcome]:
-        """Run every task once; outcomes come in the order in which they finish. Raises nothing for a task's failure;
-        :class:`WorkersLost` when nothing can run tasks any more."""
+    def map(self, tasks: Iterable[Task], place: Workplace) -> Iterator[Outcome | Underway]:
+        """Run every task once; outcomes come in the order in which they finish, and before them, where that can be
+        known, how far a task is. Raises nothing for a task's failure; :class:`WorkersLost` when nothing can run tasks
+        any more."""
 
 
 class SerialExecutor:

@@ -11,6 +11,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_any
@@ -23,9 +24,10 @@ from redpajama_data.config import STALL_MINUTES
 from redpajama_data.engine.attempts import RETRIES, Attempt, Outcome, StallWatch, died, unsendable
 from redpajama_data.engine.child_processes import deaf_to_interrupts, modules_of_this_process
 from redpajama_data.engine.progress import say
-from redpajama_data.engine.run_task import run_task
+from redpajama_data.engine.run_task import Underway, run_task
 from redpajama_data.engine.tasks import Task, Workplace
 from redpajama_data.errors import WorkersLost
+from redpajama_data.io import read_so_far
 
 _STARTS = 5  # tries to start a worker, over about 3 seconds: a fork server that died is replaced at the next
 _STACK_WAIT = 2.0  # seconds for a hung worker to tell where it stands; one in a dead disk's read never does
@@ -40,10 +42,13 @@ class LocalExecutor:
     library) or takes a lock along and hangs it (pebble). They come from a fork server, so that no thread or lock of
     this process is copied into them, are started when there is a task for them, do not hear Ctrl-C, and end with this
     process however it ends. ``stall`` is in minutes, 0 for never; ``tell`` gets a line when a task takes suspiciously
-    long.
+    long. ``told_each`` are the seconds between two words of a worker about how much it has read.
     """
 
-    def __init__(self, workers: int, stall: float = STALL_MINUTES, tell: Callable[[str], None] = say) -> None:
+    def __init__(
+        self, workers: int, stall: float = STALL_MINUTES, tell: Callable[[str], None] = say, told_each: float = 2.0
+    ) -> None:
+        self._told_each = told_each
         self.workers = self.workers_a_machine = workers
         self._stall, self._tell = 60 * stall, tell
         self._context = multiprocessing.get_context("forkserver")
@@ -54,7 +59,7 @@ class LocalExecutor:
         self._idle: list[_Worker] = []
         self._busy: dict[Connection, tuple[_Worker, Attempt]] = {}
 
-    def map(self, tasks: Iterable[Task], place: Workplace) -> Iterator[Outcome]:
+    def map(self, tasks: Iterable[Task], place: Workplace) -> Iterator[Outcome | Underway]:
         """As :meth:`redpajama_data.engine.executors.Executor.map`."""
         waiting = deque((task, 0) for task in tasks)
         watch = StallWatch(self._stall, self._tell)
@@ -105,16 +110,16 @@ class LocalExecutor:
             reraise=True,
         ):
             with attempt:
-                return _Worker(self._context)
+                return _Worker(self._context, self._told_each)
         raise AssertionError  # the last attempt has raised
 
-    def _collect(self, waiting: deque[tuple[Task, int]], watch: StallWatch) -> Iterator[Outcome]:
+    def _collect(self, waiting: deque[tuple[Task, int]], watch: StallWatch) -> Iterator[Outcome | Underway]:
         for talk in wait_for_any(list(self._busy), watch.pause(attempt for _, attempt in self._busy.values())):
             assert isinstance(talk, Connection)
             worker, attempt = self._busy.pop(talk)
             task = attempt.task
             try:
-                answer: Outcome | str | None = talk.recv()
+                answer: Outcome | int | str | None = talk.recv()
             except (EOFError, OSError):
                 self._end([worker])
                 if attempt.tries < RETRIES:
@@ -129,6 +134,10 @@ class LocalExecutor:
             if answer is None:  # a new worker had to start first
                 attempt.start = watch.now()
                 self._busy[talk] = worker, attempt
+                continue
+            if isinstance(answer, int):
+                self._busy[talk] = worker, attempt
+                yield Underway(task, answer)
                 continue
             self._idle.append(worker)
             watch.finished(attempt)
@@ -165,10 +174,10 @@ class LocalExecutor:
 class _Worker:
     """A process, the pipe on which it takes tasks, and the pipe on which it tells where it stands."""
 
-    def __init__(self, context: ForkServerContext) -> None:
+    def __init__(self, context: ForkServerContext, told_each: float) -> None:
         self.talk, talk = context.Pipe()
         self.trace, trace = context.Pipe(duplex=False)
-        self.process = context.Process(target=_serve, args=(talk, trace), daemon=True)
+        self.process = context.Process(target=_serve, args=(talk, trace, told_each), daemon=True)
         try:
             with modules_of_this_process(), deaf_to_interrupts():
                 self.process.start()
@@ -196,7 +205,7 @@ class _Worker:
         return signal.Signals(code).name if code in _CRASHES else ""
 
 
-def _serve(talk: Connection, trace: Connection) -> None:
+def _serve(talk: Connection, trace: Connection, told_each: float) -> None:
     """The life of a worker: take a task, do it, answer, until the driver is gone."""
     for number in (signal.SIGINT, signal.SIGHUP):  # the driver hears them, and ends its workers
         signal.signal(number, signal.SIG_IGN)
@@ -210,7 +219,15 @@ def _serve(talk: Connection, trace: Connection) -> None:
         except (EOFError, OSError):
             return
         talk.send(None)  # it begins
-        talk.send_bytes(_answer(data))
+        with read_so_far.told(partial(_tell, talk), told_each):
+            answer = _answer(data)
+        talk.send_bytes(answer)
+
+
+def _tell(talk: Connection, read: int) -> None:
+    """Tell the driver how many bytes the task has read. One that is gone is no failure of what is read."""
+    with contextlib.suppress(OSError):
+        talk.send(read)
 
 
 def _answer(data: bytes) -> bytes:

@@ -19,9 +19,9 @@ from redpajama_data.engine.inputs import current_base, each_once
 from redpajama_data.engine.lineage import models_of
 from redpajama_data.engine.ownership import INPUTS, NOTE, Holdings
 from redpajama_data.engine.planning import planned_tasks
-from redpajama_data.engine.progress import StageProgress
+from redpajama_data.engine.progress import StageProgress, size_of
 from redpajama_data.engine.receipts import Output, Quarantine, Receipt
-from redpajama_data.engine.run_task import Done, quarantine
+from redpajama_data.engine.run_task import Done, Underway, quarantine
 from redpajama_data.engine.slice_run import RunNote, SliceRun, decoded_note
 from redpajama_data.engine.stages import RunSettings, Slice, Stage, StageInput
 from redpajama_data.engine.tasks import Task, Workplace
@@ -58,7 +58,7 @@ def run_slice(
     inputs: Sequence[RawFile],
     executor: Executor,
     place: Workplace,
-    progress: Callable[[str, int, int], StageProgress],
+    progress: Callable[[str, int, int, int], StageProgress],
     *,
     prune: bool = False,
     retry_broken: bool = False,
@@ -159,7 +159,7 @@ def _run_stage(
     tasks: Sequence[Task],
     executor: Executor,
     place: Workplace,
-    progress: Callable[[str, int, int], StageProgress],
+    progress: Callable[[str, int, int, int], StageProgress],
     result: SliceRun,
     held: Holdings,
     vouched: Callable[[Task], Receipt | None],
@@ -179,9 +179,11 @@ def _run_stage(
         storage.remove(storage.join(place.root, entry))
     if todo:
         ownership.note_named(place.root, held)
-    with progress(f"{part.name} {stage.name}", len(tasks), len(finished)) as shown:
+    with progress(f"{part.name} {stage.name}", len(tasks), len(finished), size_of(todo)) as shown:
         for outcome in executor.map(todo, place) if todo else ():
             shown.update(outcome)
+            if isinstance(outcome, Underway):
+                continue
             name = outcome.task.name
             if isinstance(outcome, Done):
                 finished[name] = outcome.receipt

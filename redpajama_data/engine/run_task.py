@@ -20,7 +20,7 @@ from redpajama_data.errors import (
     TooManyDefects,
     UsageError,
 )
-from redpajama_data.io import credentials, lease, memory, storage
+from redpajama_data.io import credentials, lease, memory, read_so_far, storage
 from redpajama_data.io.root_paths import WITHIN
 
 _SHA256 = re.compile(r"[0-9a-f]{64}$")
@@ -28,11 +28,20 @@ _SHA256 = re.compile(r"[0-9a-f]{64}$")
 
 @dataclass(frozen=True)
 class Done:
-    """A task that left its receipt, and what it took."""
+    """A task that left its receipt, and what it took; ``read`` are the bytes that it read of files."""
 
     task: Task
     receipt: Receipt
     cost: Cost
+    read: int = 0
+
+
+@dataclass(frozen=True)
+class Underway:
+    """A task at work, which has read so many bytes of files since it began."""
+
+    task: Task
+    read: int
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class Failed:
 
 def run_task(task: Task, place: Workplace) -> Done | Failed:
     """Do one task on this process: outputs first, ledger, then the receipt. Never raises."""
-    meter = Meter()
+    meter, before = Meter(), read_so_far.total()
     receipt = Receipt(
         task.slice,
         task.stage,
@@ -79,7 +88,7 @@ def run_task(task: Task, place: Workplace) -> Done | Failed:
             raise AssertionError(f"read {receipt.read} != kept {receipt.kept} + dropped {receipt.dropped}")
         lease.check(place.root, place.lease)
         receipts.save(place.root, receipt)
-        return Done(task, receipt, meter.read(task.bytes))
+        return Done(task, receipt, meter.read(task.bytes), read_so_far.total() - before)
     except StorageError as error:
         return Failed(task, str(error), fatal=None if error.passing else error)
     except (RootInUse, MissingModel, UsageError) as error:

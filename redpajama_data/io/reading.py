@@ -10,6 +10,7 @@ from io import FileIO, RawIOBase
 from typing import Any, NamedTuple
 
 from redpajama_data.errors import InputUnavailable, RpjError
+from redpajama_data.io import read_so_far
 from redpajama_data.io.paths import filesystem, is_remote, local
 from redpajama_data.io.retries import failures, retried, unavailable
 
@@ -88,6 +89,7 @@ class RetriedFile(RawIOBase):
             self._drop()
             raise
         self._at += count
+        read_so_far.count(count)
         return count
 
     def _end_reached(self) -> None:

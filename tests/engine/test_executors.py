@@ -305,7 +305,7 @@ def test_where_no_worker_can_be_started_the_run_ends_in_one_line(
 ) -> None:
     pool = LocalExecutor(2)
 
-    def refuse(context: Any) -> None:
+    def refuse(*given: Any) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(local_workers, "_Worker", refuse)
@@ -319,11 +319,11 @@ def test_where_no_worker_can_be_started_the_run_ends_in_one_line(
 def test_fewer_workers_than_asked_for_do_all_tasks(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     pool, made, started = LocalExecutor(3), local_workers._Worker, []
 
-    def one(context: Any) -> local_workers._Worker:
+    def one(*given: Any) -> local_workers._Worker:
         if started:
             raise BlockingIOError(11, "Resource temporarily unavailable")
         started.append(1)
-        return made(context)
+        return made(*given)
 
     monkeypatch.setattr(local_workers, "_Worker", one)
     monkeypatch.setattr(local_workers, "_STARTS", 1)
