@@ -10,14 +10,9 @@ from redpajama_data import config as configuration
 from redpajama_data.config import SliceSettings
 from redpajama_data.defaults import RAW, ROOT, config_here, input_here, root_here
 from redpajama_data.document import Document
-from redpajama_data.download import acquire
-from redpajama_data.download.addresses import Addresses
-from redpajama_data.download.client import Client
-from redpajama_data.download.report import FetchReport, Options
 from redpajama_data.engine.run_slice import list_inputs
 from redpajama_data.engine.stages import Slice
 from redpajama_data.errors import UsageError
-from redpajama_data.release import forget
 from redpajama_data.reports import documents, explanation, manifest, root_status
 from redpajama_data.reports.explanation import Fate
 from redpajama_data.reports.root_status import SliceStatus
@@ -26,7 +21,9 @@ from redpajama_data.whole_run import RunReport, run_parts
 from slices import NAMES, load, sources
 from slices.jobs import load as load_job
 
+# What one function alone needs, and takes long to import, is imported there: a run starts without it.
 if TYPE_CHECKING:
+    from redpajama_data.download.report import FetchReport, Options
     from redpajama_data.report_page.collect import Report
 
 Parts = list[tuple[Slice, SliceSettings]]
@@ -106,6 +103,11 @@ def fetch(
     ``accept_usd`` dollars are accepted, ``limits`` bound the run. Raises :class:`UsageError` for what is not accepted,
     and what :func:`redpajama_data.download.acquire.fetch_all` raises.
     """
+    from redpajama_data.download import acquire
+    from redpajama_data.download.addresses import Addresses
+    from redpajama_data.download.client import Client
+    from redpajama_data.download.report import Options
+
     names = NAMES if slices is None else [slices] if isinstance(slices, str) else list(dict.fromkeys(slices))
     run_config = configuration.load_config(config_here(config), {})
     asked = acquire.asked_of([sources.load(name) for name in names], selection, run_config)
@@ -179,6 +181,8 @@ def status(root: str | None = None) -> list[SliceStatus]:
 
 def verify(root: str | None = None) -> Iterator[tuple[str, str | None]]:
     """Check every file of a root: ``rpj verify``. Yields what was checked and the problem, None when there is none."""
+    from redpajama_data.release import forget
+
     place = root_here(root)
     return itertools.chain(root_status.verify(place), manifest.check(place), forget.check(place))
 
