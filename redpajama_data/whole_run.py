@@ -23,7 +23,7 @@ from redpajama_data.io import credentials, storage
 from redpajama_data.io.lock import hold
 from redpajama_data.io.root_paths import WITHIN
 from redpajama_data.io.storage import RawFile
-from redpajama_data.io.terminal import Stopped
+from redpajama_data.io.terminal import Stopped, say
 from redpajama_data.models.tokens import resolve_tokenizer
 from redpajama_data.reports import manifest
 
@@ -122,6 +122,7 @@ def run_parts(
                     shown.stage,
                     prune=pruned,
                     retry_broken=config.retry_broken,
+                    tell=shown.tell,
                 )
             report.slices.append(done)
             if part.kind == "corpus":
@@ -147,6 +148,11 @@ class _Shown:
         """The progress of the next stage."""
         self._now = StageProgress(title, tasks, done, size, quiet=self._quiet)
         return self._now
+
+    def tell(self, line: str) -> None:
+        """Say what takes time before a stage has progress to show."""
+        if not self._quiet:
+            say(line)
 
     @contextlib.contextmanager
     def to_whom_it_stops(self) -> Iterator[None]:

@@ -35,6 +35,7 @@ from redpajama_data.io.storage import RawFile
 from redpajama_data.models.model_file import ModelFile
 
 PLAN = "(plan)"  # the name under which a stage is quarantined whose tasks could not be planned: no task has such a one
+MANY = 20_000  # raw files and receipts from which a stage is planned: their plan takes seconds
 
 
 def list_inputs(part: Slice, where: Sequence[str]) -> list[RawFile]:
@@ -62,6 +63,7 @@ def run_slice(
     *,
     prune: bool = False,
     retry_broken: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> SliceRun:
     """Run every stage of a slice on its inputs.
 
@@ -69,7 +71,7 @@ def run_slice(
     and later stages work with what is there. What earlier runs of this root left (by their receipts) and this plan does
     not name is removed, so that the root holds exactly this run; files of anybody else stay and are named. ``prune``
     says that raw files of the run before may be missing from this one, ``retry_broken`` that tasks whose raw file was
-    damaged, or on whose records a step raised, are done again.
+    damaged, or on whose records a step raised, are done again. ``tell`` gets a line when planning may take long.
     Raises the errors that stop a whole run (:class:`StorageError`, :class:`RootInUse`, :class:`MissingModel`,
     :class:`UsageError`).
     """
@@ -111,6 +113,8 @@ def run_slice(
             result.left_out.add(stage.name)
             continue
         known = {name: result.receipts[name] for name in stage.reads}
+        if (many := len(inputs) + sum(map(len, known.values()))) >= MANY:
+            tell(f"{part.name} {stage.name}: planning, from {many:,} raw files and finished tasks")
         try:
             planned = stage.plan(StageInput(inputs, inputs_file, known))
         except (BrokenInput, InputUnavailable) as error:  # a file that planning reads: as a task that failed

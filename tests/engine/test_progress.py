@@ -7,8 +7,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import toy
 
-from redpajama_data.engine import progress
+from redpajama_data.config import RunConfig
+from redpajama_data.engine import progress, run_slice
 from redpajama_data.engine.costs import Cost
 from redpajama_data.engine.local_workers import LocalExecutor
 from redpajama_data.engine.progress import StageProgress, size_of
@@ -17,6 +19,8 @@ from redpajama_data.engine.run_task import Done, Failed, Underway
 from redpajama_data.engine.tasks import Task, TaskContext, Workplace
 from redpajama_data.io import read_so_far
 from redpajama_data.io.raw_files import RawFile, open_input
+from redpajama_data.models.model_file import ModelFile
+from redpajama_data.whole_run import run_parts
 
 MB = 1_000_000
 
@@ -107,3 +111,24 @@ def test_more_is_read_than_there_is(capsys: pytest.CaptureFixture[str], monkeypa
     said = capsys.readouterr().err
     assert "2 of 2 MB read" in said
     assert ", 3 MB read" in said
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.parametrize(("many", "said"), [(2, ["clean", "dedup", "copies", "publish"]), (5, ["copies", "publish"])])
+def test_a_line_says_that_many_tasks_are_planned(
+    tmp_path: Path,
+    tiny_tokenizer: ModelFile,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    many: int,
+    said: list[str],
+    quiet: bool,
+) -> None:
+    """Copies are planned from two files, two receipts and one of the keys."""
+    for name in "ab":
+        (tmp_path / f"{name}.jsonl").write_text('{"text": "one two"}\n')
+    monkeypatch.setattr(run_slice, "MANY", many)
+    config = RunConfig(root=str(tmp_path / "root"), executor="serial", tokenizer=tiny_tokenizer.path)
+    run_parts([(toy.SLICE, toy.ToySettings(input=(str(tmp_path / "*.jsonl"),)))], config, quiet=quiet)
+    lines = [line.split(":")[0] for line in capsys.readouterr().err.splitlines() if "planning, from" in line]
+    assert lines == ([] if quiet else [f"toy {stage}" for stage in said])
