@@ -59,5 +59,4 @@ def _facts(part: Slice) -> Facts:
             for name, field in part.settings.model_fields.items()
         },
         repairs=[(repair.name, repair.wrong) for repair in repairs_of(part.name)],
-        is_slice=part.kind == "slice",
     )

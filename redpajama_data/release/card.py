@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from redpajama_data.engine.slice_run import ORDER
 from redpajama_data.release import markdown
 from redpajama_data.release.description import Facts, Release
 from redpajama_data.release.parquet import COLUMNS
@@ -202,9 +203,11 @@ def _defects(of: Release) -> str:
             lines += [f"- `{name}`, {what}: {markdown.one_line(place)}" for place in places[:_NAMED]]
             if len(places) > _NAMED:
                 lines.append(f"- `{name}`, {what}: {len(places) - _NAMED:,} more.")
-    missing = [name for name, each in of.facts.items() if each.is_slice and name not in of.files]
-    if missing:
-        lines.append(f"- Slices of the recipe that are not here: {', '.join(missing)}.")
+    missing = [name for name in ORDER if name not in of.files]
+    lines += [f"- `{name}`: it was run, and no document of it is here." for name in missing if name in of.notes]
+    never = [name for name in missing if name not in of.notes]
+    if never:
+        lines.append(f"- Slices of the recipe that were not run: {', '.join(never)}.")
     return "\n".join(lines) or "Nothing is known to be."
 
 

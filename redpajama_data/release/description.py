@@ -35,7 +35,6 @@ class Facts:
     terms: Sequence[tuple[str, str, str]] = ()
     settings: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
     repairs: Sequence[tuple[str, str]] = ()
-    is_slice: bool = True
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,7 +125,11 @@ def settings_of(root: str, given: Mapping[str, Any]) -> ReleaseSettings:
     wanted = {key: value for key, value in given.items() if value is not None}
     none = configuration.load_config(None, {})
     place = storage.join(root, wanted["job"]) if wanted.get("job") else root
-    return configuration.slice_settings(ReleaseSettings, DATA, none, {**wanted, "input": (place,)}, None)
+    try:
+        return configuration.slice_settings(ReleaseSettings, DATA, none, {**wanted, "input": (place,)}, None)
+    except UsageError as error:  # it names settings, and these are options
+        option = re.sub(rf"^--set for {DATA}: (\w+)", lambda found: f"--{found[1].replace('_', '-')}", str(error))
+        raise UsageError(option) from error
 
 
 def _same(one: str, other: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from roots import config_of, files_of, line, lines_of, make_root, release
 
+import redpajama_data
 from redpajama_data.cli.main import cli
 from redpajama_data.errors import BrokenInput, UsageError
 from redpajama_data.io.shards import to_json
@@ -205,6 +207,39 @@ def test_the_card_names_what_is_there_and_nothing_else(tmp_path: Path, tiny_toke
     described = json.loads((tmp_path / "to" / folder.CROISSANT).read_text())
     files = {f["@id"]: f["sha256"] for f in described["distribution"] if f["@type"] == "cr:FileObject"}
     assert files == {shard.path: shard.sha256 for shard in manifest.build(str(tmp_path / "to")).shards}
+
+
+def test_the_card_tells_what_was_not_run_from_what_left_nothing(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
+    for name, lines in {"c4": [{"text": "one", "timestamp": "t", "url": "u"}], "books": [{"meta": {}}]}.items():
+        (tmp_path / "raw" / name).mkdir(parents=True)
+        ending = {"c4": "c4-train.00000-of-00001.json", "books": "pg19-test.jsonl"}[name]
+        (tmp_path / "raw" / name / ending).write_text("".join(json.dumps(each) + "\n" for each in lines))
+    redpajama_data.run(
+        ["c4", "books"],
+        config=os.devnull,
+        input=str(tmp_path / "raw"),
+        root=str(tmp_path / "root"),
+        executor="serial",
+        tokenizer=tiny_tokenizer.path,
+        max_malformed=1.0,
+    )
+    done = CliRunner().invoke(cli, ["release", str(tmp_path / "root"), "--to", str(tmp_path / "to"), "--quiet"])
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "to" / folder.CARD).read_text()
+    assert "- `books`: it was run, and no document of it is here." in text
+    assert "- Slices of the recipe that were not run: common_crawl, github, arxiv, wikipedia, stackexchange." in text
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--sample", "0", "rpj: --sample: expected tokens such as 1B"),
+        ("--row-group", "x", "rpj: --row-group: expected"),
+    ],
+)
+def test_a_wrong_option_is_named_as_it_was_given(tmp_path: Path, option: str, value: str, said: str) -> None:
+    done = CliRunner().invoke(cli, ["release", str(tmp_path), "--to", str(tmp_path / "to"), option, value])
+    assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
 
 
 def test_dry_run_lists_files_and_writes_none(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
