@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -112,6 +113,7 @@ def release(
     made = Made(to, report)
     if report.exit_code():
         return made
+    _remove_empty_folders(to)
     made.files = by_slice(manifest.build(to).shards)
     date = _date(to, made.files)
     of = describe(root, to, settings, source, made.files, facts, name=name, contact=contact, date=date, url=url)
@@ -143,6 +145,16 @@ def _note(to: str) -> _Note:
     with contextlib.suppress(*NOT_JSON):
         return msgspec.json.decode(storage.read_bytes(storage.join(to, _NOTE)) or b"{}", type=_Note)
     return _Note()
+
+
+def _remove_empty_folders(to: str) -> None:
+    """Remove the folders of slices that have no file any more; an object store has none."""
+    place = os.path.join(storage.local(to), DATA)
+    if storage.is_remote(to) or not os.path.isdir(place):
+        return
+    for name in os.listdir(place):
+        with contextlib.suppress(OSError):  # the system removes none that holds something
+            os.rmdir(os.path.join(place, name))
 
 
 def _digest(files: Mapping[str, Sequence[Shard]]) -> str:

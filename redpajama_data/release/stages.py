@@ -6,7 +6,7 @@ checks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -17,11 +17,11 @@ from redpajama_data.config import Size, SliceSettings
 from redpajama_data.corpus.listing import PATTERNS
 from redpajama_data.engine.receipts import Output
 from redpajama_data.engine.stages import Job, Planned, RunSettings, Stage, StageInput
-from redpajama_data.engine.task_names import numbered_name
+from redpajama_data.engine.task_names import task_names
 from redpajama_data.io.storage import RawFile
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.release import sampling
-from redpajama_data.release.plan import File, by_slice, copied_names, name_of, plan_files
+from redpajama_data.release.plan import by_slice, copied_names, name_of, plan_files
 from redpajama_data.release.sampling import Choice, Draw
 from redpajama_data.release.work import copy_work, write_work
 from redpajama_data.reports.manifest import Shard
@@ -101,11 +101,11 @@ def _plan_copies(given: StageInput, *, shards: Sequence[Shard], settings: Releas
     found = copied_names(given.inputs, shards)
     return [
         Planned(
-            numbered_name(rank, len(found), f"{name_of(raw.path).replace('/', '-')}"),
+            name,
             partial(copy_work, path=raw.path, name=name_of(raw.path), documents=shard.documents, sha256=shard.sha256),
             [raw],
         )
-        for rank, (raw, shard) in enumerate(found)
+        for name, (raw, shard) in zip(_names(raw.path for raw, _ in found), found, strict=True)
     ]
 
 
@@ -114,16 +114,17 @@ def _plan_all(given: StageInput, *, shards: Sequence[Shard], settings: ReleaseSe
     files = plan_files(given.inputs, shards, file_size=settings.file_size)
     return [
         Planned(
-            _task(rank, files),
+            name,
             partial(write_work, file=file, format=settings.format, row_group=settings.row_group),
             [raw_files[piece.path] for piece in file.pieces],
         )
-        for rank, file in enumerate(files)
+        for name, file in zip(task_names(file.name for file in files), files, strict=True)
     ]
 
 
-def _task(rank: int, files: Sequence[File]) -> str:
-    return numbered_name(rank, len(files), files[rank].name.replace("/", "-"))
+def _names(paths: Iterable[str]) -> list[str]:
+    """The names of the tasks of shards, wherever their root lies."""
+    return task_names(map(name_of, paths))
 
 
 def _slice(path: str) -> str:
@@ -145,20 +146,20 @@ class _SamplePlans:
         found = [(raw, self.drawn[_slice(raw.path)]) for raw, _ in copied if _slice(raw.path) in self.drawn]
         return [
             Planned(
-                numbered_name(rank, len(found), name_of(raw.path).replace("/", "-")),
+                name,
                 partial(sampling.hash_work, path=raw.path, seed=self.settings.seed, below=draw.below),
                 [raw],
             )
-            for rank, (raw, draw) in enumerate(found)
+            for name, (raw, draw) in zip(_names(raw.path for raw, _ in found), found, strict=True)
         ]
 
     def cuts(self, given: StageInput) -> list[Planned]:
         """A task a slice."""
         planned = []
-        for rank, (name, draw) in enumerate(self.drawn.items()):
+        for name, draw in self.drawn.items():
             hashed = [r.outputs["hashes"] for r in given.receipts["hash"] if _slice(r.inputs[0]) == name]
             work = partial(sampling.cut_work, hashes=[out.path for out in hashed], take=draw.take)
-            planned.append(Planned(numbered_name(rank, len(self.drawn), name), work, hashed))
+            planned.append(Planned(name, work, hashed))
         return planned
 
     def files(self, given: StageInput) -> list[Planned]:
@@ -173,7 +174,7 @@ class _SamplePlans:
         shares = {name: draw.share for name, draw in self.drawn.items()}
         files = plan_files(given.inputs, self.shards, file_size=self.settings.file_size, shares=shares)
         planned = []
-        for rank, file in enumerate(files):
+        for task, file in zip(task_names(file.name for file in files), files, strict=True):
             reads: list[RawFile | Output] = []
             for piece in file.pieces:
                 reads += sampling.reads_of(hashed[piece.path], found[piece.path])
@@ -186,5 +187,5 @@ class _SamplePlans:
                 chosen=[found[piece.path] for piece in file.pieces],
                 counter=self.counter,
             )
-            planned.append(Planned(_task(rank, files), work, reads))
+            planned.append(Planned(task, work, reads))
         return planned

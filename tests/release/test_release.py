@@ -142,6 +142,22 @@ def test_a_shard_that_goes_goes_from_the_release(tmp_path: Path, tiny_tokenizer:
     assert "another page" in [row["text"] for row in rows_of(tmp_path / "to")]
 
 
+@pytest.mark.parametrize("form", [{}, {"format": "jsonl"}, {"sample": "100%"}])
+def test_what_goes_costs_the_files_that_had_it_alone(
+    tmp_path: Path, tiny_tokenizer: ModelFile, form: dict[str, Any]
+) -> None:
+    shards = {"c4/a": [line("one")], "github/b": [line("two")], "wikipedia/c": [line("three")]}
+    root = make_root(tmp_path, shards, tiny_tokenizer)
+    release(root, tmp_path / "to", tiny_tokenizer, **form)
+    (tmp_path / "in/c4/a.jsonl").unlink()
+    make_root(tmp_path, {}, tiny_tokenizer)
+    assert release(root, tmp_path / "to", tiny_tokenizer, **form).report.slices[0].done_now == 0
+    assert sorted(path.name for path in (tmp_path / "to/data").iterdir()) == ["github", "wikipedia"]
+    make_root(tmp_path, {"c4/a": [line("four")]}, tiny_tokenizer)
+    done = release(root, tmp_path / "to", tiny_tokenizer, **form).report.slices[0]
+    assert done.done_now == len(done.receipts), "one task a stage"
+
+
 def test_jsonl_copies_the_shards_without_the_empty_ones(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
     root = make_root(tmp_path, SHARDS, tiny_tokenizer)
     release(root, tmp_path / "to", tiny_tokenizer, format="jsonl")
