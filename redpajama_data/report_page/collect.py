@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from redpajama_data.document import Reader
-from redpajama_data.engine import receipts
+from redpajama_data.engine import receipts, tombstones
 from redpajama_data.engine.receipts import Output, Receipt
 from redpajama_data.engine.slice_run import RunNote, slices_of
 from redpajama_data.io import storage
@@ -106,7 +106,7 @@ def collect(
     notes = slices_of(root)
     totals, counted_by = count_totals([root], None)
     every = {note.slice: list(receipts.load_all(root, note.slice)) for note in notes}
-    places = Places(root, readers)
+    places = Places(root, readers, forgotten=tombstones.of(tombstones.load(root)))
     for note in notes:
         places.base[note.slice] = note.base
         if note.kind != "slice":

@@ -9,6 +9,7 @@ from typing import Any
 
 import xxhash
 
+from redpajama_data.engine.tombstones import RULE as FORGOTTEN
 from redpajama_data.report_page import drops
 from redpajama_data.report_page.documents import FIELD_OF_RULE, FIGURES, NAME_OF_RULE, SEED, Published, Sample
 from redpajama_data.report_page.drops import Dropped, Rule
@@ -64,9 +65,19 @@ def shown(
     """The rules of each slice and job, and the largest clusters of copies; with ``count`` 0 no record of either."""
     every = [rule for own in rules.values() for rule in own]
     groups = list(drops.clusters(every, count))
-    wanted = [record.id for rule in every for record in rule.candidates[: 2 * count]]
+    wanted = [
+        record.id
+        for rule in every
+        for record in rule.candidates[: 2 * count]
+        if not _of_forgotten(places, rule, record)
+    ]
     wanted += [record.survivor for rule in every for record in rule.candidates[: 2 * count] if record.survivor]
-    wanted += [name for _, kept, _, leaving in groups for name in (kept, leaving[0].id)]
+    wanted += [
+        name
+        for rule, kept, _, leaving in groups
+        if not _of_forgotten(places, rule, leaving[0])
+        for name in (kept, leaving[0].id)
+    ]
     texts = texts_of(places, wanted)
     clusters = [
         Cluster(
@@ -83,6 +94,12 @@ def shown(
     return {
         name: [_shown(rule, samples.get(name, Sample()), texts, count) for rule in own] for name, own in rules.items()
     }, clusters
+
+
+def _of_forgotten(places: Places, rule: Rule, record: Dropped) -> bool:
+    """Whether a record is one that was forgotten, or a copy of one."""
+    stone = record.survivor is not None and places.forgotten.of_record(record.survivor)
+    return rule.name == FORGOTTEN or bool(stone)
 
 
 def _shown(rule: Rule, sample: Sample, texts: Mapping[str, str], count: int) -> RuleShown:

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from redpajama_data.document import Document, Reader
+from redpajama_data.engine import tombstones
 from redpajama_data.engine.receipts import Receipt
+from redpajama_data.engine.tombstones import Forgotten
 from redpajama_data.errors import RpjError
 from redpajama_data.io import storage
 from redpajama_data.io.root_paths import RUN, WITHIN
@@ -22,7 +24,8 @@ _STORED = ("shard", "mined")  # roles of files with whole documents
 
 @dataclass
 class Places:
-    """Where the documents of each raw file were set aside, and how raw files of a slice are read.
+    """Where the documents of each raw file were set aside, and how raw files of a slice are read. Of what ``forgotten``
+    names no text is given.
 
     ``base`` is the folder that relative names of raw files are relative to, by slice.
     """
@@ -32,6 +35,7 @@ class Places:
     base: dict[str, str] = field(default_factory=dict)
     stored: dict[str, list[str]] = field(default_factory=dict)
     owner: dict[str, str] = field(default_factory=dict)  # the slice or job that read a raw file
+    forgotten: Forgotten = field(default_factory=lambda: tombstones.of(()))
     jobs: set[str] = field(default_factory=set)  # those over shards: their raw files are shards of anybody's making
 
     def add(self, receipt: Receipt) -> None:
@@ -52,7 +56,7 @@ def texts_of(places: Places, ids: Iterable[str]) -> dict[str, str]:
     wanted: dict[str, dict[int, str]] = {}
     for each in sorted(set(ids)):
         path, _, number = each.rpartition("#")
-        if number.isdigit() and int(number) < RECORDS:
+        if number.isdigit() and int(number) < RECORDS and places.forgotten.of_record(each) is None:
             wanted.setdefault(path, {})[int(number)] = each
     found: dict[str, str] = {}
     for path, numbers in wanted.items():
@@ -62,7 +66,7 @@ def texts_of(places: Places, ids: Iterable[str]) -> dict[str, str]:
         names = set(numbers.values())
         for held in places.stored.get(path, ()):
             documents = (doc for _, doc in read_stored(storage.join(places.root, held)))
-            found |= _by_id(documents, names - found.keys())
+            found |= _by_id(documents, names - found.keys(), places.forgotten)
         if names - found.keys():
             found |= _raw(places, path, {n: name for n, name in numbers.items() if name not in found})
     return found
@@ -73,14 +77,15 @@ def _of_shard(path: str, numbers: dict[int, str]) -> dict[str, str]:
     return {numbers[n]: record["text"][:HEAD] for n, record in enumerate(lines) if n in numbers}
 
 
-def _by_id(documents: Iterator[Document], wanted: set[str]) -> dict[str, str]:
+def _by_id(documents: Iterator[Document], wanted: set[str], forgotten: Forgotten) -> dict[str, str]:
     found: dict[str, str] = {}
-    if not wanted:
-        return found
-    for doc in itertools.islice(documents, RECORDS):
-        if doc.id in wanted:
-            found[doc.id] = doc.text[:HEAD]
-            if len(found) == len(wanted):
+    left = set(wanted)
+    for doc in itertools.islice(documents, RECORDS) if left else ():
+        if doc.id in left:
+            left.remove(doc.id)
+            if forgotten.of_text(doc.text) is None:
+                found[doc.id] = doc.text[:HEAD]
+            if not left:
                 break
     return found
 
@@ -97,6 +102,6 @@ def _raw(places: Places, path: str, numbers: dict[int, str]) -> dict[str, str]:
             return _of_shard(there, numbers)
         same = {f"{there}#{n}": name for n, name in numbers.items()}
         documents = (doc if isinstance(doc, Document) else Document("", "", {}) for doc in reader(there))
-        return {same[name]: text for name, text in _by_id(documents, set(same)).items()}
+        return {same[name]: text for name, text in _by_id(documents, set(same), places.forgotten).items()}
     except (RpjError, OSError):  # a raw file that is gone or breaks off: the report is of the root
         return {}

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from redpajama_data.cli.main import cli
 from redpajama_data.engine.receipts import Quarantine, save_quarantine
 from redpajama_data.facts import READERS, facts
+from redpajama_data.io.shards import read_jsonl
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.report_page import documents, drops
 from redpajama_data.report_page import page as page_module
@@ -272,3 +273,32 @@ def test_what_is_wrong_is_said_with_what_to_do(tmp_path: Path, reported: Path) -
 )
 def test_small_shares_are_per_cent_too(share: float | None, text: str) -> None:
     assert page_module.percent(share) == text
+
+
+def test_what_was_forgotten_has_no_text_here(reported: Path, tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(reported, root)
+    gone = {
+        record["text"][:200]
+        for path in root.glob("github/*.jsonl.zst")
+        for record in read_jsonl(str(path))
+        if record["meta"]["license"] == "mit"
+    }
+
+    def shown() -> dict[str, tuple[int, set[str]]]:
+        """By rule of github: records that left, and the texts of those that are shown."""
+        found = collect(str(root), facts(), READERS, count=20)
+        part = next(part for part in found.slices if part.name == "github")
+        return {
+            rule.name: (rule.count, {each.text[:200] for each in (*rule.dropped, *rule.kept) if each.text})
+            for rule in part.rules
+        }
+
+    before = shown()
+    assert before["duplicate"][1] & gone, "a copy of what is to go is shown"
+    done = invoke("forget", root, "--where", 'meta.license == "mit"', "--tokenizer", tiny_tokenizer.path)
+    assert done.exit_code == 0, done.stderr
+    after = shown()
+    assert after["forgotten"][0] >= len(gone)
+    assert after["license_starts_with"][1] - gone, "other texts are shown as before"
+    assert [name for name, (_, texts) in after.items() if texts & gone] == []
