@@ -80,7 +80,7 @@ class RunConfig(BaseModel):
     root: Annotated[str, AfterValidator(plain_name)] | None = Field(
         None, description="where the run writes: a path or URL"
     )
-    workers: int | None = Field(None, gt=0, description="tasks at once; default: all cores")
+    workers: int | None = Field(None, gt=0, description="tasks at once on a machine; default: all cores")
     memory: Size = Field(4 << 30, ge=64 << 20, description="memory of all workers together, as 4G")
     executor: str = Field("local", pattern="^(serial|local|ray)$", description="serial, local or ray")
     address: str | None = Field(None, description="address of a Ray cluster")

@@ -74,7 +74,6 @@ def run_parts(
         if part.kind == "slice":
             common.tokenizer  # noqa: B018  (raises now when there is none, not when the last stage is planned)
         part.stages(settings, common)  # opens every model: what is missing or damaged shows now, not after hours
-    workers = config.workers or cores()
     report = RunReport(config.root)
     corpus: str | None = None  # the job whose shards the next one reads; None: those of the slices
     whole = True  # what the next job reads was made by this run
@@ -82,7 +81,7 @@ def run_parts(
     with (
         shown.to_whom_it_stops(),
         hold(config.root) as token,
-        open_executor(config.executor, workers=workers, address=config.address, stall=config.stall) as executor,
+        open_executor(config.executor, workers=config.workers, address=config.address, stall=config.stall) as executor,
     ):
         if is_root(config.root):
             replacing.finish(config.root)
@@ -224,8 +223,3 @@ def memory_of_a_task(config: RunConfig, executor: Executor) -> int:
             f"Give --memory {at_once * LEAST_MEMORY >> 20}M or more, or --workers {fewer}."
         )
     return config.memory // at_once
-
-
-def cores() -> int:
-    """The cores this process may use (a container may have fewer than the machine)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,12 +12,12 @@ import click
 from redpajama_data import api
 from redpajama_data.cli import options, output
 from redpajama_data.defaults import root_here
+from redpajama_data.engine.executors import cores
 from redpajama_data.explorer import export as exporting
 from redpajama_data.explorer.serve import Server
 from redpajama_data.facts import READERS
 from redpajama_data.io import storage
 from redpajama_data.reports.totals import amount
-from redpajama_data.whole_run import cores
 from slices.jobs.embed import LARGEST
 
 

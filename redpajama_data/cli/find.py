@@ -13,12 +13,12 @@ import click
 from redpajama_data import api
 from redpajama_data.cli import options, output
 from redpajama_data.defaults import root_here
+from redpajama_data.engine.executors import cores
 from redpajama_data.errors import UsageError
 from redpajama_data.release import find as finding
 from redpajama_data.release import search
 from redpajama_data.release.find import Found, Looked
 from redpajama_data.reports.totals import amount
-from redpajama_data.whole_run import cores
 
 
 @click.command()

@@ -15,12 +15,12 @@ from redpajama_data.cli import output
 from redpajama_data.cli.options import json_option
 from redpajama_data.corpus.listing import Record
 from redpajama_data.defaults import root_here
+from redpajama_data.engine.executors import cores
 from redpajama_data.errors import UsageError
 from redpajama_data.models.tokens import resolve_tokenizer
 from redpajama_data.release import search
 from redpajama_data.release.forget import forget as take_out
 from redpajama_data.release.search import Query
-from redpajama_data.whole_run import cores
 from slices.jobs.filter import measure
 
 

@@ -18,7 +18,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 json_option = click.option("--json", "json_out", is_flag=True, help="Print JSON instead of tables.")
 
 _RUN_OPTIONS = (
-    click.option("--workers", type=int, help="Tasks at once. Default: all cores."),
+    click.option("--workers", type=int, help="Tasks at once on a machine. Default: all cores."),
     click.option("--memory", metavar="SIZE", help="Memory of all workers together, as 4G. Default: 4G."),
     click.option("--executor", type=click.Choice(["serial", "local", "ray"]), help="Where tasks run. Default: local."),
     click.option("--address", metavar="ADDR", help="Ray cluster to join, as auto or HOST:PORT."),

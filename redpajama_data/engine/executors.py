@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -15,9 +16,8 @@ from redpajama_data.engine.tasks import Task, Workplace
 
 
 class Executor(Protocol):
-    """Runs tasks. ``workers`` is how many at once, ``workers_a_machine`` how many of them on one machine at most."""
+    """Runs tasks, ``workers_a_machine`` at once on one machine at most."""
 
-    workers: int
     workers_a_machine: int
 
     def map(self, tasks: Iterable[Task], place: Workplace) -> Iterator[Outcome | Underway]:
@@ -29,7 +29,7 @@ class Executor(Protocol):
 class SerialExecutor:
     """One task after another in this process: for debugging, and the reference for the others."""
 
-    workers = workers_a_machine = 1
+    workers_a_machine = 1
 
     def map(self, tasks: Iterable[Task], place: Workplace) -> Iterator[Outcome]:
         """As :meth:`Executor.map`; in the order given. Nothing watches for a task that hangs."""
@@ -39,15 +39,24 @@ class SerialExecutor:
 
 @contextlib.contextmanager
 def open_executor(
-    kind: str, *, workers: int, address: str | None = None, stall: float = STALL_MINUTES
+    kind: str, *, workers: int | None, address: str | None = None, stall: float = STALL_MINUTES
 ) -> Iterator[Executor]:
-    """The executor of a run, ended on leaving. ``stall`` is how many minutes a task may take at least before it can be
+    """The executor of a run, ended on leaving. ``workers`` is how many tasks run at once on a machine, None: as many as
+    it has cores. ``stall`` is how many minutes a task may take at least before it can be
     taken for hung (:class:`redpajama_data.engine.attempts.StallWatch`); 0: it never is."""
     if kind == "serial":
         yield SerialExecutor()
         return
-    executor = RayExecutor(address, workers, stall) if kind == "ray" else LocalExecutor(workers, stall)
+    here = workers or cores()
+    executor = (
+        RayExecutor(address, workers if address else here, stall) if kind == "ray" else LocalExecutor(here, stall)
+    )
     try:
         yield executor
     finally:
         executor.close()
+
+
+def cores() -> int:
+    """The cores this process may use (a container may have fewer than the machine)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -22,6 +23,9 @@ from redpajama_data.errors import MissingModel, UsageError, WorkersLost
 
 PROCESS_MEMORY = 256 << 20  # bytes of a worker beside what its task may use: Python, models, one batch; measured 180 MB
 _STARTED = "started"  # what a task says first
+_LEAST_AHEAD = 8  # tasks for which a cluster is asked that has no CPU yet
+_LOOK_EVERY = 5.0  # seconds between two looks at the size of the cluster
+_NO_ROOM = 60.0  # seconds after which it is said that no task has started
 # Read when Ray is imported: without clusters its processes listen on 127.0.0.1 alone, else on every interface. Ray has
 # no other way to say it: an address of this machine's own that init is given is replaced by that of the network.
 _LOOPBACK = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
@@ -35,6 +39,10 @@ class RayExecutor:
     Ray's own retries are off: ours count the same on every executor. Whatever Ray says went wrong with a task (a worker
     or node that died, an object that was lost, an environment that could not be made) costs it an attempt; only a lost
     connection to the cluster ends the run. ``stall`` and ``tell`` are as for local workers.
+
+    The cluster may grow and shrink. Twice as many tasks as it has CPUs are handed over, so that one which grows with
+    demand doubles while there is work. ``workers`` is how many run at once on a machine, the CPUs of the largest when
+    None; with fewer each task asks for more than one CPU.
     """
 
     def __init__(
@@ -60,8 +68,14 @@ class RayExecutor:
                 raise UsageError(
                     f"no Ray cluster at {address!r} ({error}). Start one, or leave --address out."
                 ) from error
-        self.workers = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
-        self.workers_a_machine = max(1, *(int(node.get("CPU", 0)) for node in self._nodes()), 1)
+        largest = max((int(node.get("CPU", 0)) for node in self._nodes()), default=0)
+        if not largest and not workers:
+            raise UsageError(
+                "the Ray cluster has no machine with a CPU yet. Give --workers, the CPUs of one machine: its tasks "
+                "share --memory."
+            )
+        self.workers_a_machine = workers or largest
+        self._cpus_a_task = max(1, math.ceil(largest / self.workers_a_machine))  # Ray takes whole ones above 1
 
     def _alone(self, workers: int | None) -> dict[str, Any]:
         """What starts Ray for this run alone. Whoever reaches its ports may run code as this user: it listens on the
@@ -78,14 +92,21 @@ class RayExecutor:
         memory = place.memory + PROCESS_MEMORY
         self._check_memory(memory)
         remote = ray.remote(announced).options(
-            num_cpus=1, memory=memory, max_retries=0, num_returns="streaming", scheduling_strategy="SPREAD"
+            num_cpus=self._cpus_a_task,
+            memory=memory,
+            max_retries=0,
+            num_returns="streaming",
+            scheduling_strategy="SPREAD",
         )
         waiting = deque((task, 0) for task in tasks)
         running: dict[Any, Attempt] = {}
         watch = StallWatch(self._stall, self._tell)
+        ahead, looked, at_work = self._ahead(), watch.now(), watch.now()
         try:
             while waiting or running:
-                while waiting and len(running) < 2 * self.workers:
+                if watch.now() - looked > _LOOK_EVERY:
+                    ahead, looked = self._ahead(), watch.now()
+                while waiting and len(running) < ahead:
                     task, tries = waiting.popleft()
                     try:
                         running[remote.remote(task, place)] = Attempt(task, tries, None)
@@ -97,11 +118,24 @@ class RayExecutor:
                         yield unsendable(task, f"{type(error).__name__}: {error}")
                 yield from self._collect(waiting, running, watch)
                 yield from self._look_after(waiting, running, watch)
+                if any(attempt.start is not None for attempt in running.values()):
+                    at_work = watch.now()
+                elif running and watch.now() - at_work > _NO_ROOM:
+                    self._tell(
+                        f"for {_NO_ROOM:.0f} seconds no task has started: the Ray cluster has no room (ray status says "
+                        f"why). A task asks for {self._cpus_a_task} CPU and {memory >> 20} MiB. Still waiting."
+                    )
+                    at_work = math.inf  # said once a stage
         except ConnectionError as error:
             raise _lost(error) from error
         finally:
             for stream in running:
                 self._cancel(stream)
+
+    def _ahead(self) -> int:
+        """Tasks to hand over: some wait in the cluster, and not all of 100,000 do."""
+        cpus = self._ray.cluster_resources().get("CPU", 0)  # type: ignore[no-untyped-call]
+        return max(_LEAST_AHEAD, 2 * int(cpus) // self._cpus_a_task)
 
     def _collect(
         self, waiting: deque[tuple[Task, int]], running: dict[Any, Attempt], watch: StallWatch
@@ -173,7 +207,7 @@ class RayExecutor:
 
     def _check_memory(self, memory: int) -> None:
         """A task that asks for more than any node has would wait for ever."""
-        most = max((node["memory"] for node in self._nodes() if "memory" in node), default=None)
+        most = max((node["memory"] for node in self._nodes() if node.get("CPU") and "memory" in node), default=None)
         if most is not None and memory > most:
             raise UsageError(
                 f"a task asks for {memory >> 20} MiB (its share of --memory and {PROCESS_MEMORY >> 20} MiB for its "

@@ -142,11 +142,11 @@ def test_the_script_for_cron_mails_when_somebody_must_look(status: int, mails: i
     assert status != 3 or "broken: x" in told.read_text()
 
 
-def test_the_script_for_slurm_is_one(tmp_path: Path) -> None:
+def test_the_script_for_slurm_is_one() -> None:
+    script = Path(__file__).resolve().parents[2] / "scripts/cluster/slurm.sh"
+    subprocess.run(["bash", "-n", script], check=True)
     text = next(path for path in DOCUMENTS if path.name == "operate.md").read_text(encoding="utf-8")
-    [script] = [block for block in blocks(text, "bash") if "#SBATCH" in block]
-    (tmp_path / "job.sh").write_text(script)
-    subprocess.run(["bash", "-n", tmp_path / "job.sh"], check=True)
+    assert "sbatch --nodes=4 scripts/cluster/slurm.sh run --all" in text
 
 
 def test_format_names_every_kind_of_file_of_a_root(folder: Path) -> None:

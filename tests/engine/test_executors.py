@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from redpajama_data.engine import attempts, local_workers
+from redpajama_data.engine import attempts, local_workers, ray_workers
 from redpajama_data.engine.attempts import STALL_ALONE, STALL_TIMES, Attempt, Outcome, StallWatch
 from redpajama_data.engine.local_workers import LocalExecutor
 from redpajama_data.engine.ray_workers import PROCESS_MEMORY, RayExecutor
@@ -400,6 +400,8 @@ class StubRay(types.ModuleType):
     cancelled: list[str] = field(default_factory=list)
     asked: dict[str, Any] = field(default_factory=dict)
     memory: float = 8 << 30
+    cpus: float = 2
+    size: list[float] = field(default_factory=list)  # CPUs of the cluster at the next looks, if not those
 
     def __post_init__(self) -> None:
         super().__init__("ray")
@@ -415,10 +417,13 @@ class StubRay(types.ModuleType):
         return self.initialized
 
     def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": 2}
+        return {"CPU": self.size.pop(0) if self.size else self.cpus}
 
     def nodes(self) -> list[dict[str, Any]]:
-        return [{"Alive": True, "Resources": {"memory": self.memory}}, {"Alive": False, "Resources": {"memory": 1e15}}]
+        return [
+            {"Alive": True, "Resources": {"memory": self.memory, "CPU": self.cpus}},
+            {"Alive": False, "Resources": {"memory": 1e15, "CPU": 64}},
+        ]
 
     def remote(self, function: Any) -> Any:
         def options(**asked: Any) -> Any:
@@ -516,6 +521,60 @@ def test_memory_is_declared_to_ray_and_too_much_is_refused_before_the_first_task
     ray.memory = place.memory
     with pytest.raises(UsageError, match=r"no node of the Ray cluster has more than 64 MiB\. Give less --memory"):
         next(iter(RayExecutor(None, None).map([task("t")], place)))
+
+
+@pytest.mark.parametrize(
+    ("cpus", "workers", "at_once", "cpus_a_task"),
+    [(64, None, 64, 1), (64, 64, 64, 1), (64, 48, 48, 2), (64, 1, 1, 64), (2, 4, 4, 1), (0, 16, 16, 1)],
+)
+def test_tasks_of_a_ray_node_ask_for_so_many_cpus_that_no_more_run_than_share_the_memory(
+    ray: StubRay, place: Workplace, cpus: int, workers: int | None, at_once: int, cpus_a_task: int
+) -> None:
+    ray.cpus = cpus
+    pool = RayExecutor("auto", workers)
+    assert pool.workers_a_machine == at_once
+    list(pool.map([task("t")], place))
+    assert ray.asked["num_cpus"] == cpus_a_task
+
+
+def test_a_ray_cluster_without_a_cpu_needs_to_be_told_how_many_tasks_share_the_memory(ray: StubRay) -> None:
+    ray.cpus = 0
+    with pytest.raises(UsageError, match=r"no machine with a CPU yet\. Give --workers"):
+        RayExecutor("auto", None)
+
+
+def test_a_ray_cluster_that_grows_gets_more_tasks(
+    ray: StubRay, place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_workers, "_LOOK_EVERY", -1.0)  # look each time
+    ray.cpus, ray.size = 0, [0, 0, 20, 20]
+    most: list[int] = []
+    wait = ray.wait
+
+    def counted(streams: list[Stream], num_returns: int, timeout: float) -> Any:
+        most.append(len(streams))
+        return wait(streams, num_returns, timeout)
+
+    ray.wait = counted  # type: ignore[method-assign]
+    assert len(outcomes(RayExecutor("auto", 4).map([task(f"t{i}") for i in range(60)], place))) == 60
+    assert most[0] == 8
+    assert max(most) == 40
+
+
+def test_it_is_said_once_when_ray_has_no_room(ray: StubRay, place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_workers, "_NO_ROOM", -1.0)
+    told: list[str] = []
+    looks = iter(range(5))
+    wait = ray.wait
+
+    def busy(streams: list[Stream], num_returns: int, timeout: float) -> Any:
+        return wait(streams, num_returns, timeout) if next(looks, None) is None else ([], streams)
+
+    ray.wait = busy  # type: ignore[method-assign]
+    assert len(outcomes(RayExecutor("auto", 2, tell=told.append).map([task("t")], place))) == 1
+    (line,) = told
+    assert "no task has started" in line
+    assert "asks for 1 CPU and" in line
 
 
 def test_a_task_that_ray_cannot_be_sent_costs_itself_alone(ray: StubRay, place: Workplace) -> None:
