@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 from filters import ccnet
 from redpajama_data.config import SliceSettings
 from redpajama_data.dedup import partitions
-from redpajama_data.engine.lineage import models_of
 from redpajama_data.engine.planning import planned_tasks
 from redpajama_data.engine.receipts import Output, Receipt
 from redpajama_data.engine.stages import RunSettings, Slice, StageInput
@@ -102,9 +101,7 @@ def measure(shards: int, partitions_wanted: int) -> list[Planning]:
     for stage in stages:
         start = time.perf_counter()
         given = StageInput(raws, Output("_run/common_crawl/inputs.txt", 1, SHA256, len(raws)), known)
-        planned, seen = stage.plan(given), dict[int, object]()
-        _ = [models_of(piece.work, seen) for piece in planned]
-        tasks = planned_tasks(part, stage, planned)
+        tasks = planned_tasks(part, stage, stage.plan(given))
         seconds = time.perf_counter() - start
         known[stage.name] = results(stage.name, tasks, sizes[stage.name])
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10

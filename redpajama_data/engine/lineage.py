@@ -15,13 +15,18 @@ from redpajama_data.dedup.file_parts import FilePart
 from redpajama_data.models.model_file import ModelFile
 
 LONG = 1000  # a list from so many elements on stands as its hash: every range of keys reads every shard's file
+_PLAIN = frozenset((type(None), bool, int, float, str))  # by far the most; a look here is a fifth of an isinstance
 
 
 class Known:
-    """The hashes of long lists that tasks of a stage share: each is described once, not once a task. Of the same lists
-    every task has the same lineage, with it or without it."""
+    """What is known from the tasks of a stage that were described before.
+
+    The hashes of long lists that they share: each is described once, not once a task. Of the same lists every task has
+    the same lineage, with it or without it. ``models`` are those that tasks have bound, at any depth.
+    """
 
     def __init__(self) -> None:
+        self.models: set[ModelFile] = set()
         self._found: dict[int, tuple[object, str]] = {}  # by identity; the list is held, so that it stays its own
 
     def hash_of(self, values: list[Any] | tuple[Any, ...]) -> str:
@@ -38,11 +43,13 @@ def describe(value: Any, known: Known | None = None) -> Any:
     Raises TypeError for a lambda, a closure or an object whose content cannot be named: two of them could differ
     without the fingerprint showing it.
     """
-    if value is None or isinstance(value, bool | int | float | str):
+    if type(value) in _PLAIN or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, bytes):
         return {"bytes": value.hex()}
     if isinstance(value, ModelFile):
+        if known is not None:
+            known.models.add(value)
         return {"model": value.sha256}
     if isinstance(value, FilePart):  # what is said there, wherever it stands
         return {"part": value.sha256}
@@ -68,28 +75,6 @@ def describe(value: Any, known: Known | None = None) -> Any:
         fields = {f.name: describe(getattr(value, f.name), known) for f in dataclasses.fields(value)}
         return {"record": type(value).__qualname__, "fields": fields}
     raise TypeError(f"{type(value).__qualname__} has no fingerprint: bind plain data, functions or model files")
-
-
-def models_of(work: Any, seen: dict[int, object] | None = None) -> set[ModelFile]:
-    """The models that a work function has bound, at any depth of what :func:`describe` describes; not those in a long
-    list that ``seen`` has. It goes there: the tasks of a stage share such lists, and each is looked through once."""
-    if isinstance(work, ModelFile):
-        return {work}
-    seen = {} if seen is None else seen
-    if isinstance(work, list | tuple) and len(work) >= LONG:
-        if id(work) in seen:
-            return set()
-        seen[id(work)] = work
-    parts: list[Any] = []
-    if isinstance(work, functools.partial):
-        parts = [work.func, *work.args, *work.keywords.values()]
-    elif isinstance(work, Mapping):
-        parts = [*work.keys(), *work.values()]
-    elif isinstance(work, set | frozenset | list | tuple):
-        parts = list(work)
-    elif dataclasses.is_dataclass(work) and not isinstance(work, type):
-        parts = [getattr(work, f.name) for f in dataclasses.fields(work)]
-    return set().union(*(models_of(part, seen) for part in parts))
 
 
 def lineage(*parts: Any, known: Known | None = None) -> str:

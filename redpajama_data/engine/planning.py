@@ -19,8 +19,9 @@ NAMED_INPUTS = 16  # files that a task names, and looks at before and after it h
 ENGINE_REVISION = 2  # raised when a change of the engine changes the bytes of its outputs
 
 
-def planned_tasks(part: Slice, stage: Stage, planned: Sequence[Planned]) -> list[Task]:
-    """The tasks of a stage, in its order. Long lists that they share are looked at once.
+def planned_tasks(part: Slice, stage: Stage, planned: Sequence[Planned], known: Known | None = None) -> list[Task]:
+    """The tasks of a stage, in its order. Long lists that they share are looked at once. ``known`` has then the
+    models that they have bound.
 
     Raises ValueError when two tasks have one name, or names that differ in case alone: on a disk that takes them for
     one, each would write over the files of the other.
@@ -28,7 +29,7 @@ def planned_tasks(part: Slice, stage: Stage, planned: Sequence[Planned]) -> list
     [(name, count)] = Counter(piece.name.casefold() for piece in planned).most_common(1) or [("", 0)]
     if count > 1:
         raise ValueError(f"{part.name} {stage.name}: {count} tasks are named {name}")
-    known, reads_of = Known(), _SharedReads()
+    known, reads_of = known or Known(), _SharedReads()
     tables = environment.current()[UNICODE] if part.unicode else ""
     recipe = (ENGINE_REVISION, part.name, part.revision, tables, stage.name)
     tasks = []

@@ -16,7 +16,7 @@ from redpajama_data.engine.costs import CostBook
 from redpajama_data.engine.environment import Environment
 from redpajama_data.engine.executors import Executor
 from redpajama_data.engine.inputs import current_base, each_once
-from redpajama_data.engine.lineage import models_of
+from redpajama_data.engine.lineage import Known
 from redpajama_data.engine.ownership import INPUTS, NOTE, Holdings
 from redpajama_data.engine.planning import planned_tasks
 from redpajama_data.engine.progress import StageProgress, size_of
@@ -123,9 +123,9 @@ def run_slice(
             result.quarantined.append(entry)
             result.left_out.add(stage.name)
             continue
-        seen: dict[int, object] = {}
-        models |= {model for piece in planned for model in models_of(piece.work, seen)}
-        tasks = planned_tasks(part, stage, planned)
+        described = Known()
+        tasks = planned_tasks(part, stage, planned, described)
+        models |= described.models
         book.begin_stage(planned)
         vouched = partial(_vouched, held=held, retry_broken=retry_broken)
         _run_stage(part, stage, tasks, executor, place, progress, result, held, vouched, book)

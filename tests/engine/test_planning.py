@@ -8,7 +8,7 @@ import pytest
 
 from redpajama_data.config import SliceSettings
 from redpajama_data.engine import lineage as lineages
-from redpajama_data.engine.lineage import LONG, Known, lineage, models_of
+from redpajama_data.engine.lineage import LONG, Known, lineage
 from redpajama_data.engine.planning import NAMED_INPUTS, planned_tasks
 from redpajama_data.engine.receipts import Output
 from redpajama_data.engine.stages import Planned, Slice, Stage
@@ -54,12 +54,15 @@ def test_a_long_list_is_described_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen.count("5") == 1
 
 
-def test_models_of_a_long_list_that_tasks_share_are_looked_for_once() -> None:
-    model, other = ModelFile("a", "1"), ModelFile("b", "2")
-    seen: dict[int, object] = {}
-    many = [*range(LONG), model]
-    works = [partial(print, many), partial(print, many, other), partial(print, [*many])]
-    assert [models_of(work, seen) for work in works] == [{model}, {other}, {model}]
+@pytest.mark.parametrize("count", [0, LONG])
+def test_models_that_tasks_have_bound_are_known_at_any_depth(count: int) -> None:
+    one, other, third = ModelFile("a", "1"), ModelFile("b", "2"), ModelFile("c", "3")
+    many = [*range(count), (3, {"model": one})]
+    works = [partial(print, many), partial(print, many, partial(print, model=other)), partial(print, "c", 3, b"x")]
+    known = Known()
+    planned_tasks(PART, STAGE, [Planned(f"{n}", work) for n, work in enumerate(works)], known)
+    assert known.models == {one, other}
+    assert third not in known.models
 
 
 def test_raw_files_have_size_name_and_stamp() -> None:

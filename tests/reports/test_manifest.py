@@ -18,7 +18,7 @@ import toy
 from redpajama_data.cli.output import collect_problems
 from redpajama_data.cli.output_compare import print_verified
 from redpajama_data.config import load_config
-from redpajama_data.engine.lineage import models_of
+from redpajama_data.engine.lineage import Known, lineage
 from redpajama_data.errors import UsageError
 from redpajama_data.io.shards import read_jsonl
 from redpajama_data.models.model_file import ModelFile
@@ -228,7 +228,12 @@ def step(models: dict[str, Any], *, one: ModelFile) -> None:
     """For the next test."""
 
 
-def test_models_of_finds_them_at_any_depth() -> None:
+def models_of(work: Any) -> set[ModelFile]:
+    lineage(work, known=(known := Known()))
+    return known.models
+
+
+def test_models_are_found_at_any_depth() -> None:
     a, b, c = (ModelFile(f"/x/{name}", name * 64) for name in "abc")
     work = partial(partial(step, {"en": [(a, 1), None]}), one=b)
     assert models_of(work) == {a, b}
