@@ -316,7 +316,7 @@ def test_another_priority_makes_no_signatures_again(tmp_path: Path, tiny_tokeniz
     folder = write(tmp_path / "in", PLANTED)
     fuzzy(tmp_path / "out", folder, tiny_tokenizer)
     report = fuzzy(tmp_path / "out", folder, tiny_tokenizer, priority="wikipedia")
-    assert (report.slices[0].skipped, report.slices[0].done_now) == (3, 5)  # bands, components, three shards
+    assert (report.slices[0].skipped, report.slices[0].done_now) == (3, 6)  # bands, components, copies, three shards
     fuzzy(tmp_path / "fresh", folder, tiny_tokenizer, priority="wikipedia")
     assert published_and_told(tmp_path / "out") == published_and_told(tmp_path / "fresh")
 
@@ -327,6 +327,7 @@ def test_another_priority_makes_no_signatures_again(tmp_path: Path, tiny_tokeniz
         ("signatures", "c4~b"),
         ("bands", "bands-0000-4096"),
         ("components", "clusters"),
+        ("copies", "copies-0000"),
         ("keep", "c4~a"),
     ],
 )
@@ -337,7 +338,7 @@ def test_a_lost_receipt_costs_its_task_alone(tmp_path: Path, tiny_tokenizer: Mod
     before = published_and_told(tmp_path / "out")
     (tmp_path / "out" / "_run" / "fuzzy" / stage / f"{task}.receipt.json").unlink()
     report = fuzzy(tmp_path / "out", folder, tiny_tokenizer)
-    assert (report.slices[0].done_now, report.slices[0].skipped) == (1, 7)
+    assert (report.slices[0].done_now, report.slices[0].skipped) == (1, 8)
     assert published_and_told(tmp_path / "out") == before
 
 
@@ -347,9 +348,25 @@ def test_a_changed_shard_redoes_what_follows_from_it(tmp_path: Path, tiny_tokeni
     fuzzy(tmp_path / "out", folder, tiny_tokenizer)
     write(folder, {"c4/a.jsonl": [edited(A, 99), *PLANTED["c4/a.jsonl"][1:]]})
     report = fuzzy(tmp_path / "out", folder, tiny_tokenizer)
-    assert (report.slices[0].done_now, report.slices[0].skipped) == (6, 2)  # the signatures of two shards stand
+    assert (report.slices[0].done_now, report.slices[0].skipped) == (7, 2)  # the signatures of two shards stand
     fuzzy(tmp_path / "fresh", folder, tiny_tokenizer)
     assert published_and_told(tmp_path / "out") == published_and_told(tmp_path / "fresh")
+
+
+def test_a_shard_behind_the_others_leaves_what_is_published_of_them(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
+    """But for those with records of a cluster that grows: their ledgers say how large it is."""
+    folder = write(tmp_path / "in", PLANTED)
+    fuzzy(tmp_path / "out", folder, tiny_tokenizer)
+    write(folder, {"wikipedia/y.jsonl": [text_of(1234), edited(text_of(1234), 99)]})
+    [part] = fuzzy(tmp_path / "out", folder, tiny_tokenizer).slices
+    assert part.receipts["keep"][-1].dropped == {"near_duplicate": 1}
+    assert part.done_now == 5  # its signatures and what stays of it; bands, components, copies
+    write(folder, {"wikipedia/z.jsonl": [edited(A, 99)]})
+    [part] = fuzzy(tmp_path / "out", folder, tiny_tokenizer).slices
+    assert part.receipts["keep"][-1].dropped == {"near_duplicate": 1}
+    assert 5 < part.done_now < part.done_now + part.skipped
+    fuzzy(tmp_path / "fresh", folder, tiny_tokenizer)
+    assert files_of(tmp_path / "out") == files_of(tmp_path / "fresh")
 
 
 def test_a_broken_shard_keeps_what_came_before_and_a_foreign_one_is_quarantined(
