@@ -8,6 +8,7 @@
      sifted(texts, ngram, sieve)            those of texts that may be among others
      words(text)                            the words of a text
      band_keys(signatures, ...)             a 64-bit key of each band of each signature
+     sign_v2(hashes, a, b, out)             the signature of a set of 32-bit hashes with RedPajama-V2's permutations
 
    A text goes through in pieces of a few thousand characters, and each piece through four short loops whose buffers
    stay in the first-level cache:
@@ -606,6 +607,47 @@ static PyObject *band_keys(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+/* ------------------------------------------------------------------------------------------- RedPajama-V2 */
+
+#define PRIME (((uint64_t)1 << 61) - 1)
+
+/* ((a * h + b) mod 2^64 mod (2^61 - 1)) mod 2^32: the product wraps around first, as published (filters/minhash_v2.py). */
+static void permute_v2(const uint8_t *hashes, Py_ssize_t n, const uint8_t *a, const uint8_t *b, uint8_t *out, Py_ssize_t count) {
+    for (Py_ssize_t p = 0; p < count; p++) {
+        uint64_t factor, summand;
+        uint32_t least = UINT32_MAX;
+        memcpy(&factor, a + 8 * p, 8);
+        memcpy(&summand, b + 8 * p, 8);
+        for (Py_ssize_t i = 0; i < n; i++) {
+            uint32_t hash;
+            memcpy(&hash, hashes + 4 * i, 4);
+            uint64_t value = factor * hash + summand;
+            value = (value & PRIME) + (value >> 61); /* mod the prime, but for the prime itself and up to 6 above */
+            const uint32_t low = (uint32_t)(value >= PRIME ? value - PRIME : value);
+            if (low < least) least = low;
+        }
+        memcpy(out + 4 * p, &least, 4);
+    }
+}
+
+static PyObject *sign_v2(PyObject *module, PyObject *args) {
+    (void)module;
+    Py_buffer hashes, a, b, out;
+    if (!PyArg_ParseTuple(args, "y*y*y*w*:sign_v2", &hashes, &a, &b, &out)) return NULL;
+    const Py_ssize_t n = hashes.len / 4, count = a.len / 8;
+    const int fits = hashes.len % 4 == 0 && a.len % 8 == 0 && b.len == a.len && out.len == 4 * count;
+    if (!fits)
+        PyErr_SetString(PyExc_ValueError, "sign_v2(): its arrays do not fit each other");
+    else
+        WITHOUT_GIL(n >= GIL_LENGTH, permute_v2(hashes.buf, n, a.buf, b.buf, out.buf, count));
+    PyBuffer_Release(&hashes);
+    PyBuffer_Release(&a);
+    PyBuffer_Release(&b);
+    PyBuffer_Release(&out);
+    if (!fits) return NULL;
+    Py_RETURN_NONE;
+}
+
 /* ------------------------------------------------------------------------------------------- n-grams of other texts */
 
 /* A sieve is 64-bit words, a power of two of them; a hash has two bits in the one that its top bits name. filters/ngrams.py
@@ -714,6 +756,7 @@ static PyMethodDef functions[] = {
     {"sifted", sifted, METH_VARARGS, "The shingles of texts that pass a sieve: text, shingle, hash as 8 bytes each."},
     {"words", words_of, METH_O, "The words of a text in lower-case UTF-8, a zero byte after each."},
     {"band_keys", band_keys, METH_VARARGS, "Write a 64-bit key of each band of each signature."},
+    {"sign_v2", sign_v2, METH_VARARGS, "Write the signature of 32-bit hashes with RedPajama-V2's permutations."},
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef definition = {

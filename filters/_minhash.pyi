@@ -22,6 +22,10 @@ def signatures(texts: Any, ngram: int, a: Any, b: Any, out: Any, has: Any) -> No
 def sign(hashes: Any, a: Any, b: Any, out: Any, path: str) -> None:
     """Write the signature of a set of uint32 ``hashes`` to ``out``, by one of ``PATHS``."""
 
+def sign_v2(hashes: Any, a: Any, b: Any, out: Any) -> None:
+    """Write the signature of a set of uint32 ``hashes`` to ``out`` (uint32), with permutations ``a``, ``b`` (uint64) as
+    RedPajama-V2 has them."""
+
 def shingles(text: str, ngram: int) -> bytes:
     """The uint64 hashes of a text's shingles, in its order and with repetition."""
 

@@ -15,9 +15,12 @@ import string
 import unicodedata
 from functools import cache
 from hashlib import sha1
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
+
+from filters import _minhash
 
 NGRAM = 13
 PERMUTATIONS = 128
@@ -26,9 +29,7 @@ BANDS = {1.0: (1, 128), 0.9: (5, 25), 0.8: (9, 13), 0.7: (14, 9)}
 """Bands and rows for each threshold, in the published order: :func:`filters.minhash.optimal_bands` of it."""
 
 _PRIME = np.uint64((1 << 61) - 1)
-_LOW = np.uint64((1 << 32) - 1)
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
-_AT_ONCE = 1024  # shingles: a table of 1 MB
 
 
 def column(threshold: float) -> str:
@@ -43,21 +44,22 @@ def words_of(text: str) -> list[str]:
 
 def signature(text: str) -> npt.NDArray[np.uint32] | None:
     """The :data:`PERMUTATIONS` numbers of a text; None for one of fewer than :data:`NGRAM` words."""
-    words = words_of(text)
-    if len(words) < NGRAM:
+    words = " ".join(words_of(text)).encode()
+    sizes = [len(word) + 1 for word in words.split(b" ")]
+    if len(sizes) < NGRAM:
         return None
-    shingles = {" ".join(words[i : i + NGRAM]) for i in range(len(words) - NGRAM + 1)}
-    digests = b"".join([sha1(shingle.encode(), usedforsecurity=False).digest()[:4] for shingle in shingles])
-    hashes = np.frombuffer(digests, "<u4").astype(np.uint64)
-    least = np.full(PERMUTATIONS, _LOW)
-    a, b = _permutations()
-    for start in range(0, len(hashes), _AT_ONCE):
-        table = hashes[start : start + _AT_ONCE, None] * a
-        table += b
-        table = (table & _PRIME) + (table >> np.uint64(61))  # mod the prime, but for the prime itself and up to 6 above
-        table -= _PRIME * (table >= _PRIME)
-        np.minimum(least, (table & _LOW).min(axis=0), out=least)
-    return least.astype(np.uint32)
+    begins = [0, *accumulate(sizes)]
+    shingles = {words[begin : end - 1] for begin, end in zip(begins, begins[NGRAM:], strict=False)}
+    digests = b"".join([sha1(shingle, usedforsecurity=False).digest()[:4] for shingle in shingles])
+    return permuted(np.frombuffer(digests, "<u4"))
+
+
+def permuted(hashes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """The signature of shingles with these hashes, in any order."""
+    a, b = permutations()
+    least = np.empty(PERMUTATIONS, np.uint32)
+    _minhash.sign_v2(np.ascontiguousarray(hashes, np.uint32), a, b, least)
+    return least
 
 
 def banded(signature: npt.NDArray[np.uint32] | None) -> dict[str, list[bytes] | None]:
@@ -72,7 +74,8 @@ def banded(signature: npt.NDArray[np.uint32] | None) -> dict[str, list[bytes] | 
 
 
 @cache
-def _permutations() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+def permutations() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """The published a and b."""
     random = np.random.RandomState(SEED)  # its stream never changes; a and b are drawn in turn
     pairs = [[random.randint(low, _PRIME, dtype=np.uint64) for low in (1, 0)] for _ in range(PERMUTATIONS)]
     a, b = np.array(pairs, np.uint64).T

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from filters import _minhash, _native, _signals
+from filters import _minhash, _native, _signals, minhash_v2
 from filters.fasttext_model import read_model
 from filters.minhash import Scheme, band_keys, scheme, shingles, sign, signatures
 from filters.ngrams import words_of
@@ -110,6 +110,11 @@ def check_text(text: str, chosen: Scheme, rng: random.Random) -> None:
     same("shingles, sifted by what lets all pass", (passed[:, 2].tolist(), hashes.tolist()))
     same("words, and shingles of one", (words_of(text).count(0), len(_minhash.shingles(text, 1)) // 8))
     band_keys(found, chosen)
+    if len(upper):
+        few = upper[:20].tolist()
+        pairs = [[int(n) for n in pair] for pair in zip(*minhash_v2.permutations(), strict=True)][:5]
+        least = [min((a * h + b) % 2**64 % (2**61 - 1) % 2**32 for h in few) for a, b in pairs]
+        same("permutations of RedPajama-V2", (minhash_v2.permuted(upper[:20])[:5].tolist(), least))
     if text.isascii():
         same("shingles, narrow and wide", (set(shingles(text, ngram=1)), set(shingles(wide, ngram=1)) - last_word()))
 

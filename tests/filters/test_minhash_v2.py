@@ -10,7 +10,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from filters import minhash, minhash_v2
+from filters import _minhash, minhash, minhash_v2
 
 PRIME = 2**61 - 1
 TEXT = "The Quick, brown fox — l'été d'Élodie; jumps over\tthe lazy dog.\n\nAnd again: the quick brown fox! " * 3
@@ -53,11 +53,28 @@ def test_thirteen_words_make_a_signature_and_twelve_do_not() -> None:
     assert set(minhash_v2.banded(None).values()) == {None}
 
 
-def test_the_remainder_is_exact_at_its_ends() -> None:
-    values = np.array([0, PRIME - 1, PRIME, PRIME + 1, 2 * PRIME, 7 * PRIME, 8 * PRIME, 2**64 - 1], np.uint64)
-    table = (values & np.uint64(PRIME)) + (values >> np.uint64(61))
-    table -= np.uint64(PRIME) * (table >= np.uint64(PRIME))
-    assert table.tolist() == [int(value) % PRIME for value in values]
+@pytest.mark.parametrize("value", [0, PRIME - 1, PRIME, PRIME + 1, 2 * PRIME, 7 * PRIME, 8 * PRIME, 2**64 - 1])
+def test_the_remainder_is_exact_at_its_ends(value: int) -> None:
+    """A permutation that gives one number for every hash."""
+    least = np.empty(1, np.uint32)
+    _minhash.sign_v2(np.array([5], np.uint32), np.zeros(1, np.uint64), np.array([value], np.uint64), least)
+    assert least.tolist() == [value % PRIME % 2**32]
+
+
+def test_the_product_wraps_around_and_the_least_is_kept() -> None:
+    hashes, factor, summand = [2**32 - 1, 1, 2**31], 2**61 - 2, 2**61 - 2
+    least = np.empty(1, np.uint32)
+    given = np.array([factor], np.uint64), np.array([summand], np.uint64)
+    _minhash.sign_v2(np.array(hashes, np.uint32), *given, least)
+    assert least.tolist() == [min((factor * h + summand) % 2**64 % PRIME % 2**32 for h in hashes)]
+
+
+@pytest.mark.parametrize(
+    ("hashes", "a", "b", "out"), [(3, 8, 8, 4), (4, 7, 7, 4), (4, 8, 16, 4), (4, 8, 8, 8), (4, 8, 8, 0)]
+)
+def test_arrays_that_do_not_fit_are_refused(hashes: int, a: int, b: int, out: int) -> None:
+    with pytest.raises(ValueError, match="do not fit each other"):
+        _minhash.sign_v2(bytes(hashes), bytes(a), bytes(b), bytearray(out))
 
 
 @pytest.mark.parametrize("threshold", minhash_v2.BANDS)
