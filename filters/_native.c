@@ -1,8 +1,9 @@
-/* The three inner loops that Python is too slow for. Each equals a plain Python reading, for every code point:
+/* The inner loops that Python is too slow for. Each equals a plain Python reading, for every code point:
 
      text_stats(text)   lines, longest line, alphanumeric and alphabetic characters
      simhash64(text)    the 64-bit SimHash of the published books step
      line_hashes(text)  the 64-bit CCNet hash of every line
+     window_hashes(words, n)  32 bits of the SHA-1 of every n words in a row
 
    What a character is (alphanumeric, lower case, ...) is asked of the running Python, once, for the table below.
    tests/test_native.py states the plain readings and compares them over all of Unicode.
@@ -444,10 +445,21 @@ static size_t sha1_drain(struct sha1 *sha, size_t held) {
     return held - whole;
 }
 
+static const uint32_t SHA_INITIAL[5] = {0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0};
+
+/* Hash the last `held` bytes, less than the buffer holds with a block more, and what pads them. */
+static void sha1_end(struct sha1 *sha, size_t held) {
+    const uint64_t bits = __builtin_bswap64(8 * (sha->bytes + held));
+    const size_t padded = (held + 9 + SHA_BLOCK - 1) / SHA_BLOCK * SHA_BLOCK;
+    sha->buffer[held] = 0x80;
+    memset(sha->buffer + held + 1, 0, padded - held - 9);
+    memcpy(sha->buffer + padded - 8, &bits, 8);
+    sha1_blocks(sha->h, sha->buffer, padded / SHA_BLOCK);
+}
+
 /* SHA-1 of the normalised characters [from, to), its first 8 bytes to `out`. False at a lone surrogate. */
 INLINE int hash_stripped(int kind, const void *data, Py_ssize_t from, Py_ssize_t to, uint8_t *out, struct sha1 *sha) {
-    static const uint32_t INITIAL[5] = {0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0};
-    memcpy(sha->h, INITIAL, sizeof INITIAL);
+    memcpy(sha->h, SHA_INITIAL, sizeof SHA_INITIAL);
     sha->bytes = 0;
     size_t held = 0;
     while (from < to) {
@@ -462,12 +474,7 @@ INLINE int hash_stripped(int kind, const void *data, Py_ssize_t from, Py_ssize_t
         held = (size_t)(end - sha->buffer);
         if (from < to) held = sha1_drain(sha, held);
     }
-    const uint64_t bits = __builtin_bswap64(8 * (sha->bytes + held));
-    const size_t padded = (held + 9 + SHA_BLOCK - 1) / SHA_BLOCK * SHA_BLOCK;
-    sha->buffer[held] = 0x80;
-    memset(sha->buffer + held + 1, 0, padded - held - 9);
-    memcpy(sha->buffer + padded - 8, &bits, 8);
-    sha1_blocks(sha->h, sha->buffer, padded / SHA_BLOCK);
+    sha1_end(sha, held);
     for (int i = 0; i < 2; i++) {
         const uint32_t word = __builtin_bswap32(sha->h[i]);
         memcpy(out + 4 * i, &word, 4);
@@ -540,6 +547,50 @@ static PyObject *line_hashes(PyObject *module, PyObject *text) {
     return NULL;
 }
 
+/* ------------------------------------------------------------------------------------------ window_hashes */
+
+/* Hashes of all `n` words in a row to `out`; words are parted by one blank, and there are `n` at least. */
+static void hash_word_windows(const uint8_t *from, const uint8_t *const last, Py_ssize_t n, uint8_t *out) {
+    struct sha1 sha;
+    const uint8_t *end = from - 1; /* of the last word of a window */
+    for (Py_ssize_t i = 0; i < n; i++) {
+        const uint8_t *const blank = memchr(end + 1, ' ', (size_t)(last - (end + 1)));
+        end = blank != NULL ? blank : last;
+    }
+    for (;; out += 4) {
+        const size_t size = (size_t)(end - from), whole = size / SHA_BLOCK * SHA_BLOCK;
+        memcpy(sha.h, SHA_INITIAL, sizeof SHA_INITIAL);
+        sha1_blocks(sha.h, from, whole / SHA_BLOCK);
+        sha.bytes = whole;
+        memcpy(sha.buffer, from + whole, size - whole);
+        sha1_end(&sha, size - whole);
+        const uint32_t first = __builtin_bswap32(sha.h[0]);
+        memcpy(out, &first, 4);
+        if (end == last) return;
+        from = (const uint8_t *)memchr(from, ' ', (size_t)(last - from)) + 1; /* a window has a blank behind it */
+        const uint8_t *const blank = memchr(end + 1, ' ', (size_t)(last - (end + 1)));
+        end = blank != NULL ? blank : last;
+    }
+}
+
+static PyObject *window_hashes(PyObject *module, PyObject *args) {
+    (void)module;
+    PyObject *words;
+    Py_ssize_t n, count = 1;
+    if (!PyArg_ParseTuple(args, "Sn:window_hashes", &words, &n)) return NULL;
+    const uint8_t *const from = (const uint8_t *)PyBytes_AS_STRING(words), *const last = from + PyBytes_GET_SIZE(words);
+    for (const uint8_t *at = from; at < last; at++) count += *at == ' ';
+    if (n < 1) {
+        PyErr_Format(PyExc_ValueError, "window_hashes(): a window has a word at least, not %zd", n);
+        return NULL;
+    }
+    if (from == last || count < n) return PyBytes_FromStringAndSize(NULL, 0);
+    PyObject *out = PyBytes_FromStringAndSize(NULL, 4 * (count - n + 1));
+    if (out != NULL)
+        WITHOUT_GIL(last - from >= GIL_LENGTH, hash_word_windows(from, last, n, (uint8_t *)PyBytes_AS_STRING(out)));
+    return out;
+}
+
 /* ------------------------------------------------------------------------------------------------ module */
 
 static void choose(enum path path) {
@@ -561,6 +612,8 @@ static PyMethodDef functions[] = {
      "64-bit SimHash of all 6-character windows of the lower-cased text's word characters (MD5, last 8 bytes)."},
     {"line_hashes", line_hashes, METH_O,
      "CCNet's hash of every line of a text split at newlines: 8 bytes a line, little-endian u64."},
+    {"window_hashes", window_hashes, METH_VARARGS,
+     "SHA-1 of every n words in a row, of words parted by a blank each: its first 4 bytes, u32 little-endian."},
     {"use", use, METH_O, "Take one of PATHS from now on."},
     {NULL, NULL, 0, NULL},
 };

@@ -20,3 +20,6 @@ def line_hashes(text: str) -> bytes:
 
     Raises ``UnicodeEncodeError`` at a lone surrogate.
     """
+
+def window_hashes(words: bytes, n: int) -> bytes:
+    """The first 4 bytes of the SHA-1 of every ``n`` words in a row; ``words`` are parted by one blank each."""

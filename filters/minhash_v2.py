@@ -14,13 +14,11 @@ from __future__ import annotations
 import string
 import unicodedata
 from functools import cache
-from hashlib import sha1
-from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
 
-from filters import _minhash
+from filters import _minhash, _native
 
 NGRAM = 13
 PERMUTATIONS = 128
@@ -44,14 +42,10 @@ def words_of(text: str) -> list[str]:
 
 def signature(text: str) -> npt.NDArray[np.uint32] | None:
     """The :data:`PERMUTATIONS` numbers of a text; None for one of fewer than :data:`NGRAM` words."""
-    words = " ".join(words_of(text)).encode()
-    sizes = [len(word) + 1 for word in words.split(b" ")]
-    if len(sizes) < NGRAM:
+    words = words_of(text)
+    if len(words) < NGRAM:
         return None
-    begins = [0, *accumulate(sizes)]
-    shingles = {words[begin : end - 1] for begin, end in zip(begins, begins[NGRAM:], strict=False)}
-    digests = b"".join([sha1(shingle, usedforsecurity=False).digest()[:4] for shingle in shingles])
-    return permuted(np.frombuffer(digests, "<u4"))
+    return permuted(np.frombuffer(_native.window_hashes(" ".join(words).encode(), NGRAM), "<u4"))
 
 
 def permuted(hashes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:

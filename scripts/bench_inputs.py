@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import re
 import shutil
 import string
@@ -123,6 +125,24 @@ def short_records(texts: Iterator[str], folder: Path, units: int) -> list[Path]:
     """``units`` times the texts as JSONL shards of records of a line or a few, about :data:`SHORT` characters."""
     made = [piece for text in texts for piece in _pieces(text, SHORT)]
     return _shards(made, folder, units, 1)
+
+
+def pages(texts: Iterator[str], folder: Path, units: int) -> list[Path]:
+    """:func:`documents` as ``common_crawl_v2`` publishes them: named after dump, shard, language and bucket, with the
+    digest of each text in its meta."""
+    made = []
+    for number, path in enumerate(documents(texts, folder, units)):
+        target = path.with_name(f"2023-06_{number // 2:04d}_en_{('head', 'middle')[number % 2]}.jsonl.zst")
+        with zstandard.open(path) as old, zstandard.open(target, "wb") as new:
+            for line in io.BufferedReader(old):
+                record = _json(line)
+                digest = "sha1:" + hashlib.sha1(record["text"].encode(), usedforsecurity=False).hexdigest().upper()
+                record["meta"] |= {"digest": digest, "source_domain": "example.org", "cc_segment": "crawl/wet.gz"}
+                record["meta"] |= {"date_download": "2023-02-01T00:00:00Z", "language_score": 0.9, "perplexity": 300.0}
+                new.write(msgspec.json.encode(record) + b"\n")
+        path.unlink()
+        made.append(target)
+    return made
 
 
 def _pieces(text: str, size: int) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench_floor import FLOORS
-from bench_inputs import documents, short_records
+from bench_inputs import documents, pages, short_records
 from realdata import raw_files
 
 SOURCES = ("stackexchange", "c4", "common_crawl", "books")  # prose and documentation, 20 MB
@@ -38,6 +38,7 @@ JOBS = {
         lambda data: {"against": [str(data / "c4" / "*.json.gz")], "fields": ["text"]}, documents, None, ""
     ),
     "filter": Job(lambda data: {"where": "rps_doc_word_count >= 50"}, documents, None, ""),
+    "redpajama_v2": Job(lambda data: {}, pages, None, "", uncounted=False),
 }
 
 

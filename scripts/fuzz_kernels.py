@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import hashlib
 import random
 import sys
 import tempfile
@@ -114,6 +115,10 @@ def check_text(text: str, chosen: Scheme, rng: random.Random) -> None:
         few = upper[:20].tolist()
         pairs = [[int(n) for n in pair] for pair in zip(*minhash_v2.permutations(), strict=True)][:5]
         least = [min((a * h + b) % 2**64 % (2**61 - 1) % 2**32 for h in few) for a, b in pairs]
+        words = minhash_v2.words_of(text)
+        windows = [" ".join(words[i : i + 3]).encode("utf-8", "replace") for i in range(len(words) - 2)]
+        told = b"".join([hashlib.sha1(window, usedforsecurity=False).digest()[:4] for window in windows])
+        same("hashes of windows", (told, _native.window_hashes(" ".join(words).encode("utf-8", "replace"), 3)))
         same("permutations of RedPajama-V2", (minhash_v2.permuted(upper[:20])[:5].tolist(), least))
     if text.isascii():
         same("shingles, narrow and wide", (set(shingles(text, ngram=1)), set(shingles(wide, ngram=1)) - last_word()))

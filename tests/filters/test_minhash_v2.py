@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 import string
+import sys
 import unicodedata
 
 import numpy as np
 import pytest
 
-from filters import _minhash, minhash, minhash_v2
+from filters import _minhash, _native, minhash, minhash_v2
 
 PRIME = 2**61 - 1
 TEXT = "The Quick, brown fox — l'été d'Élodie; jumps over\tthe lazy dog.\n\nAnd again: the quick brown fox! " * 3
@@ -67,6 +68,31 @@ def test_the_product_wraps_around_and_the_least_is_kept() -> None:
     given = np.array([factor], np.uint64), np.array([summand], np.uint64)
     _minhash.sign_v2(np.array(hashes, np.uint32), *given, least)
     assert least.tolist() == [min((factor * h + summand) % 2**64 % PRIME % 2**32 for h in hashes)]
+
+
+@pytest.mark.parametrize("ngram", [1, 2, 13])
+@pytest.mark.parametrize(
+    "size", [*range(1, 12), 50, 53, 55, 56, 57, 62, 63, 64, 65, 118, 119, 120, 127, 128, 129, 9000]
+)
+def test_windows_are_hashed_as_hashlib_does(size: int, ngram: int) -> None:
+    """Also where a window ends at a block, or its padding begins a new one."""
+    words = ["w" * size, "", "x", "w" * (size // 2), *[str(n) for n in range(size % 17)], "é" * size]
+    windows = [" ".join(words[i : i + ngram]).encode() for i in range(len(words) - ngram + 1)]
+    expected = b"".join(hashlib.sha1(window).digest()[:4] for window in windows)
+    assert _native.window_hashes(" ".join(words).encode(), ngram) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "n", "count"), [(b"", 1, 0), (b"a", 1, 1), (b"a", 2, 0), (b" ", 1, 2), (b"a b", sys.maxsize, 0)]
+)
+def test_windows_of_few_words(words: bytes, n: int, count: int) -> None:
+    assert len(_native.window_hashes(words, n)) == 4 * count
+
+
+@pytest.mark.parametrize("n", [0, -1, -sys.maxsize])
+def test_a_window_of_no_word_is_refused(n: int) -> None:
+    with pytest.raises(ValueError, match="a window has a word at least"):
+        _native.window_hashes(b"a b c", n)
 
 
 @pytest.mark.parametrize(
