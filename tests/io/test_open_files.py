@@ -89,7 +89,8 @@ def store_languages(root: str, languages: int) -> list[str]:
     names = [f"{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(languages)] * 2
     documents = ((n, Document(f"a#{n}", f"text {n}", {"language": name, **meta})) for n, name in enumerate(names))
     with context._stack:
-        parts = crawl_mine._store_buckets(context, documents, keep_tail=False, buckets=crawl_mine.PUBLISHED_BUCKETS)
+        buckets = crawl_mine.PUBLISHED_BUCKETS
+        parts = crawl_mine._store_buckets(context, documents, keep_tail=False, buckets=buckets, texts=False)
     assert list(parts) == [f"{name}_head" for name in names[:languages]]
     return [context.upstream(context.receipt.outputs[f"mined:{name}"].path) for name in parts]
 
