@@ -13,7 +13,9 @@ _BEGINS = re.compile(rf"([(\uff08])(?<!for \()[{_BLANK}]{{0,9}}[,;][{_BLANK},;]{
 _ENDS = re.compile(rf"[,;](?<![(,;].)[{_BLANK},;]{{1,50}}([)\uff09])")
 _GAP = re.compile(rf"  (?<=\S  )[{_BLANK}]*(?=\S)")
 _BEFORE_STOP = re.compile(r" (?=[.,](?:\s|\Z))(?<=\w )")
-_EMPTY_LINE = re.compile(rf"\n[{_BLANK}]+(?=\n|\Z)")
+# Of blanks, or of one sign: a list's item of which {{cite}} left the full stop.
+_EMPTY_LINE = re.compile(rf"\n[{_BLANK}]*(?:(?<=[{_BLANK}])|[.,;:][{_BLANK}]*)(?=\n|\Z)")
+_NO_TEXT = f"{_BLANK}.,;:"
 _NEWLINES = re.compile(r"\n{3,}")
 
 # A heading is marked by a character that no text has, one for each level, so that it is known again in the text.
@@ -28,7 +30,7 @@ def no_emptied(doc: Document) -> Document:
 
     Brackets go where nothing but blanks and ``, ; :`` is in them, with a blank or a line's start before them: of a
     function, ``f()``, they stay. Of blanks in a row inside a line one stays, as a browser shows them; lines of nothing
-    but blanks go, of empty ones in a row one stays.
+    but blanks, or of one ``. , ; :``, go; of empty ones in a row one stays.
     """
     text = doc.text
     if "(" in text or "\uff08" in text:
@@ -64,13 +66,13 @@ def no_bare_headings(doc: Document) -> Document:
         if level < 0:
             line = line.translate(_UNMARK) if _ANY_MARK.search(line) else line
             kept.append(line)
-            if line.strip():
+            if line.strip(_NO_TEXT):
                 filled = [True] * len(_MARKS)
             continue
         if filled[level]:
             kept.append(line[1:].translate(_UNMARK).lstrip())
         else:
-            while kept and not kept[-1].strip():
+            while kept and not kept[-1].strip(_NO_TEXT):
                 kept.pop()
         filled[level:] = [False] * (len(_MARKS) - level)
     text = "\n".join(reversed(kept))

@@ -31,6 +31,9 @@ EMPTIED = [
     ("a\n\nb", "a\n\nb"),
     ("a\n\n\n\nb", "a\n\nb"),
     ("a （） b", "a b"),
+    ("a\n .\n .\n\nb", "a\n\nb"),
+    ("a\n,\nb", "a\nb"),
+    ("a\n ...\n+\n-\n. b", "a\n ...\n+\n-\n. b"),
 ]  # fmt: skip
 
 
@@ -53,6 +56,8 @@ HEADINGS = [
     ("A\n== B ==\nc\n=== D ===\n", "A\n\nB \nc"),
     ("A\n== References ==\n{{reflist}}\n[[File:b.png]]", "A"),
     ("A\n== {{b}} ==\nc", "A\n\n\nc"),
+    ("A\n== B ==\n* {{cite}}.\n* {{cite}} .\n", "A"),
+    ("A\n== B ==\n* {{cite}}. C\n", "A\n\nB \n . C"),
     ("== A ==\n== B ==", ""),
     ("A\n= B =\n= C", "A\n\nB \n= C"),
     ("A\ufdd1\n<nowiki>\n== B ==\n</nowiki>", "A\n== B =="),
