@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from filters.html_marks import link_addresses, mark_quotes, quoted_lines
 from filters.html_text import bullet_lists, html_to_text
 from redpajama_data.document import Document, Drop
 
@@ -79,18 +80,24 @@ def published_html(title: str | None, body: str) -> str:
     return html_to_text(bullet_lists(body if title is None else f"{title} {body}"))
 
 
-def readable_html(title: str | None, body: str, *, repairs: tuple[str, ...]) -> str:
-    """Title and body with some of these repairs of :func:`published_html`:
+def readable_html(title: str | None, body: str, *, repairs: tuple[str, ...], addresses: bool = False) -> str:
+    """Title and body with some of these repairs of :func:`published_html`, and with ``addresses`` those of links:
 
     ``plain_title``: the title stays as it is, on a line of its own. ``line_breaks``: ``<br>`` ends a line, where it
     glued two words. ``list_items``: every ``<li>`` has an asterisk and a blank before its text; ``<ol>`` has none.
+    ``quote_marks``: the lines of a quote begin with ``>``.
     """
     lists = list_items if "list_items" in repairs else bullet_lists
     own_line = "plain_title" in repairs and title
     html = body if own_line or title is None else f"{title} {body}"
     if "line_breaks" in repairs:
         html = line_breaks(html)
-    text = html_to_text(lists(html))
+    if addresses:
+        html = link_addresses(html)
+    if "quote_marks" in repairs:
+        text = quoted_lines(html_to_text(lists(mark_quotes(html))))
+    else:
+        text = html_to_text(lists(html))
     return f"{title}\n{text}" if own_line else text
 
 

@@ -14,7 +14,7 @@ import difflib
 import itertools
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -65,6 +65,10 @@ class StackexchangeSettings(SliceSettings):
     largest_sites: int = Field(28, gt=0, description="how many sites, those with most posts, when sites names none")
     timestamp: str = Field("2023-03-29", description="the date that every record carries")
     lid: str = Field("lid.176.ftz", description="language model: name or path")
+    link_addresses: bool = Field(
+        False,
+        description="addresses behind the words of links; off: LLaMA took tags off, and tokens would be 13 % more",
+    )
 
 
 def no_posts(stem: str) -> Drop | None:
@@ -246,8 +250,10 @@ def stages(settings: StackexchangeSettings, run: RunSettings) -> list[Stage]:
     assemble: Callable[..., Document | Drop] = assemble_thread
     if "order_by_score" in fixed:
         assemble = partial(assemble, order=order_by_score)
-    if html := tuple(name for name in fixed if name in ("plain_title", "line_breaks", "list_items")):
-        assemble = partial(assemble, read_html=partial(readable_html, repairs=html))
+    html = tuple(name for name in fixed if name != "order_by_score")
+    more: dict[str, Any] = {"addresses": True} if settings.link_addresses else {}
+    if html or more:
+        assemble = partial(assemble, read_html=partial(readable_html, repairs=html, **more))
     return [
         Stage("posts", partial(plan_posts, wanted=settings.sites, max_malformed=run.max_malformed)),
         Stage("threads", partial(plan_threads, settings=settings, assemble=assemble, steps=steps), ("posts",)),

@@ -35,4 +35,16 @@ REPAIRS: tuple[Repair, ...] = (
         "our own rule, from reading published threads",
         ("A | b<ol><li>c</li></ol>", "Q: A b\n*\n*c", "Q: A b\n* c"),
     ),
+    Repair(
+        "quote_marks",
+        "stackexchange",
+        "what others are quoted with stands among the words of the one who answers",
+        "each line of a quote begins with > and a blank",
+        "Markdown, in which these posts were written; the addresses of links are the setting link_addresses",
+        (
+            "A | <p>b</p>\n<blockquote>\n<p>c</p>\n</blockquote>\n<p>d</p>",
+            "Q: A b\n\nc\n\nd",
+            "Q: A b\n> c\nd",
+        ),
+    ),
 )

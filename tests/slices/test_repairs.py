@@ -389,6 +389,7 @@ CASES: dict[str, tuple[Callable[[str], Any], Callable[[str], Any]]] = {  # what 
     "plain_title": (asked(), reading("plain_title")),
     "line_breaks": (asked(), reading("line_breaks")),
     "list_items": (asked(), reading("list_items")),
+    "quote_marks": (asked(), reading("quote_marks")),
     "not_blank": (
         lambda text: outcome(LATEX_PUBLISHED, sources=text.split("; ")),
         lambda text: outcome([*LATEX_PUBLISHED[:-1], latex_sections.not_blank], sources=text.split("; ")),
