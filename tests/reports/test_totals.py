@@ -171,6 +171,19 @@ def test_table_is_narrow_and_complete() -> None:
     assert "1.25 T" in text, "LLaMA's total"
 
 
+def test_tokens_a_document_stand_beside_those_of_another_run() -> None:
+    github = SliceTotals("github", documents=4, tokens=10)
+    data = summary([github, SliceTotals("c4")], "x")
+    assert [row["tokens_a_document"] for row in data["slices"]] == [2.5, None]
+    assert data["total"]["tokens_a_document"] == 2.5
+    assert data["document_ends"] is False
+    assert round(data["rerun"]["github"]["tokens_a_document"]) == 2054
+    text = " ".join(render([github, SliceTotals("c4")], "x").split())
+    assert "Tokens counted with x, ends of documents not among them." in text
+    assert "data-juicer's run of RedPajama's scripts: github 2,054." in text
+    assert "data-juicer" not in render([SliceTotals("c4")], "x")
+
+
 def test_what_projections_rest_on_is_said_once() -> None:
     some = [SliceTotals(name, tokens=60, shard_tokens=[10, 20, 30], source_shards=12) for name in ("c4", "arxiv")]
     text = render(some, "x")
