@@ -117,13 +117,23 @@ def kept_urls(files: Iterable[Iterable[tuple[str, str]]]) -> set[str]:
 def kept_records(files: Iterable[Iterable[tuple[str, str]]]) -> set[tuple[int, int]]:
     """The records that stay, as (file, place in it), decided for each by its digest alone: the first one stays.
 
-    The repair of :func:`kept_urls`, which keeps copies of a page under a kept URL and loses other pages with a URL.
+    The repair of :func:`kept_urls`, which keeps copies of a page under a kept URL and loses other pages with a URL. The
+    digests are those of :func:`compared_digest`.
     """
     kept: dict[str, tuple[int, int]] = {}
     for number, records in enumerate(files):
         for place, (_, digest) in enumerate(records):
             kept.setdefault(digest, (number, place))
     return set(kept.values())
+
+
+def compared_digest(digest: str, record: str) -> str:
+    """By which digest a record is compared: its own, or ``record``, its id, where it has none, so that it is no copy.
+
+    The reader takes what stands in the digest's place (as published). Of a record without a digest that is a language
+    or a type of content, alike in thousands of pages; a digest names its algorithm: ``sha1:...``.
+    """
+    return digest if ":" in digest else record
 
 
 def first_of_each_text(files: Iterable[Iterable[str]]) -> set[tuple[int, int]]:

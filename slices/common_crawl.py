@@ -157,10 +157,11 @@ def stages(settings: CommonCrawlSettings, run: RunSettings) -> list[Stage]:
         groups["first_stays"] = True
     texts: dict[str, Any] = {"texts": True} if "distinct_texts" in fixed else {}
     each_record = "kept_records" in fixed
+    digests: dict[str, Any] = {"own_digests": True} if each_record else {}
     return [
         lines_stage(**layout, run=run),
         line_groups_stage(**groups),
-        mine_stage(**layout, **groups, steps=mine, keep_tail=settings.keep_tail, **texts),
+        mine_stage(**layout, **groups, steps=mine, keep_tail=settings.keep_tail, **texts, **digests),
         *document_dedup_stages(per_file=settings.shards_per_file, each_record=each_record, **texts),
         publish_stage(per_file=settings.shards_per_file, steps=references, run=run),
     ]

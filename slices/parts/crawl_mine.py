@@ -47,6 +47,7 @@ def mine_stage(
     first_stays: bool = False,
     buckets: Sequence[str] = PUBLISHED_BUCKETS,
     texts: bool = False,
+    own_digests: bool = False,
 ) -> Stage:
     """One task a shard: :func:`mine_work`, with ``steps`` after the lines are cleaned, up to the bucket."""
     more: dict[str, Any] = {"first_stays": True} if first_stays else {}
@@ -54,6 +55,8 @@ def mine_stage(
         more["buckets"] = buckets
     if texts:
         more["texts"] = True
+    if own_digests:
+        more["own_digests"] = True
 
     def plan_tasks(given: StageInput) -> list[Planned]:
         layout = {(shard.dump, shard.number): shard for shard in crawl_shards(given.inputs, shards=shards)}
@@ -103,18 +106,19 @@ def mine_work(
     first_stays: bool = False,
     buckets: Sequence[str] = PUBLISHED_BUCKETS,
     texts: bool = False,
+    own_digests: bool = False,
 ) -> None:
     """CCNet on one shard: clean its pages of duplicated lines, run ``steps``, store what falls into ``buckets``.
 
     A document of another bucket leaves as ``bucket_in``, with its perplexity; ``keep_tail`` stores it as well.
     ``pages`` is how many the first reading found. Outputs: documents by language and bucket, and the keys of the
-    document dedup, with those of texts if ``texts``.
+    document dedup, with those of texts if ``texts``; with ``own_digests`` a record without a digest is no copy.
     """
     receipt = context.receipt
     tables = [context.upstream(path) for path in duplicated]  # of rising ranges: one sorted array
     with _clean_lines(tables, bucket, first_stays, context.memory) as clean:
         documents = through(context, _pages_again(context, paths, segments, min_length), [clean, *steps])
-        parts = _store_buckets(context, documents, keep_tail, buckets, texts)
+        parts = _store_buckets(context, documents, keep_tail, buckets, texts, own_digests)
     if receipt.read != pages:
         raise BrokenInput(
             f"{paths[0]} and the files after it: {receipt.read} pages, {pages} when their lines were read. "
@@ -148,7 +152,12 @@ def _pages_again(context: TaskContext, paths: Sequence[str], segments: Sequence[
 
 
 def _store_buckets(
-    context: TaskContext, documents: Numbered, keep_tail: bool, buckets: Sequence[str], texts: bool
+    context: TaskContext,
+    documents: Numbered,
+    keep_tail: bool,
+    buckets: Sequence[str],
+    texts: bool,
+    own_digests: bool,
 ) -> dict[str, list[int]]:
     """Write documents by language and bucket; returns for each published ``<language>_<bucket>``, in the order of the
     parts' numbers in the keys, how many documents it has and the bytes of their CCNet records."""
@@ -171,7 +180,10 @@ def _store_buckets(
                 count = parts.setdefault(name, [0, 0])
                 count[0] += 1
                 count[1] += len(to_json({**doc.meta, "raw_content": doc.text})) + 1
-                keys.add(doc.meta["url"], doc.meta["digest"], list(parts).index(name), n, doc.text)
+                digest = doc.meta["digest"]
+                if own_digests:
+                    digest = ccnet.compared_digest(digest, doc.id)
+                keys.add(doc.meta["url"], digest, list(parts).index(name), n, doc.text)
                 context.receipt.kept += 1
                 context.receipt.bytes += utf8_length(doc.text)
         keys.close()

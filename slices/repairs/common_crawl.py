@@ -36,7 +36,8 @@ REPAIRS: tuple[Repair, ...] = (
         "common_crawl",
         "a URL is kept if it brought a new digest, and then all of its records: copies stay, and of a URL that comes "
         "twice in a file only the last digest is looked at",
-        "decided for each record by its digest; the first one stays, in the order of CCNet's files, across dumps",
+        "decided for each record by its digest; the first one stays, in the order of CCNet's files, across dumps; a "
+        "record without a digest is no copy",
         "our own rule: the digest is of the page's text, so equal ones are copies",
         ("url a digest 1, url a digest 1, url a digest 2", "0 1 2 stay", "0 2 stay"),
     ),

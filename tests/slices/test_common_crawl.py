@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 from whole_root import files_of
 
 from filters import ccnet_lines
-from filters.ccnet import first_of_each_text, kept_records, kept_urls
+from filters.ccnet import compared_digest, first_of_each_text, kept_records, kept_urls
 from redpajama_data.config import SliceSettings
 from redpajama_data.dedup import partitions
 from redpajama_data.dedup.file_parts import read_rows
@@ -526,6 +527,28 @@ def test_document_dedup_as_the_plain_reading(
         assert [n >= BY_TEXT for n in found] == [any((rank, n) in file for file in stay) for n in wanted]
         parts = list(dict.fromkeys(name for name, *_ in documents))
         assert told[mined.task].counts == [sum(documents[n][0] == name for n in wanted) for name in parts]
+
+
+def test_records_without_a_digest_are_no_copies(run: Run, real: Path, tmp_path: Path) -> None:
+    raw, root = tmp_path / "2022-05", tmp_path / "root"
+    raw.mkdir()
+    for path in (real / "2022-05").glob("*.warc.wet.gz"):  # the language stands where the digest should
+        data = gzip.decompress(path.read_bytes())
+        (raw / path.name).write_bytes(
+            gzip.compress(re.sub(rb"WARC-Block-Digest: [^\r\n]+", b"WARC-Language: eng", data))
+        )
+    run(raw, root)
+    assert len({record["meta"]["url"] for record in published(root)}) <= 1  # as published: one URL keeps the digest
+    run(raw, root, repairs=("kept_records",))
+    assert {record["meta"]["digest"] for record in published(root)} == {"eng"}
+    assert len({record["meta"]["url"] for record in published(root)}) > 10
+
+
+@pytest.mark.parametrize(
+    ("digest", "compared"), [("sha1:A", "sha1:A"), ("eng", "a#0"), ("text/plain", "a#0"), ("", "a#0")]
+)
+def test_compared_digest(digest: str, compared: str) -> None:
+    assert compared_digest(digest, "a#0") == compared
 
 
 def numbers_of(root: Path, dropped: Dropped) -> list[int]:
