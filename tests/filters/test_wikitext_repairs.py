@@ -17,6 +17,7 @@ CASES = [
     ("en", "a\n[[File:B.png|thumb|[[Category:C]] d]]", "a"),
     ("de", "a\n[[Kategorie:B]]\n[[Category:C]]\n[[Bild:D.png|e]]", "a"),
     ("bg", "a\n[[Категория:А]]", "a"),
+    ("en", "a\n{{b|c=[[Category:D]]}}\n[[Category:E]] f", "a\n\n f"),
     ("en", "a <nowiki>[[Category:B]]</nowiki>", "a [[Category:B]]"),
 ]
 

@@ -410,6 +410,32 @@ def test_a_threshold_is_a_setting(tmp_path: Path, neox: str) -> None:
     assert drops(tmp_path / "root") == {("max_line_length", 15, 10): 1}
 
 
+BODY = "import sums\nsums.add_all_of_them()\n"
+# Two files, (path, content) each, and the paths of those that stay: as published, and with the repaired key.
+PAIRS = [
+    ("year", ("a.py", f"# Copyright 2015 A\n{BODY}"), ("b.py", f"# Copyright 2016 A\n{BODY}"), "ab", "a"),
+    ("licence", ("a.py", f"# MIT licence\n{BODY}"), ("b.py", f"# Apache licence\n{BODY}"), "ab", "a"),
+    ("no licence", ("a.py", f"# Sums.\n{BODY}"), ("b.py", f"# Adds.\n{BODY}"), "ab", "ab"),
+    ("windows line ends", ("a.py", BODY), ("b.py", BODY.replace("\n", "\r\n")), "ab", "a"),
+    ("blanks at the end", ("a.py", BODY), ("b.py", f"{BODY} \n\n"), "ab", "a"),
+    ("blanks in a line", ("a.py", BODY), ("b.py", BODY.replace("\n", " \n")), "ab", "ab"),
+    ("ending not on the list", ("a.nosuch", BODY), ("b.py", BODY), "", "b"),
+    ("ending on the list", ("a.py", BODY), ("b.nosuch", BODY), "a", "a"),
+    ("equal", ("a.py", BODY), ("b.py", BODY), "a", "a"),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "kept", "repaired"), [p[1:] for p in PAIRS], ids=[p[0] for p in PAIRS])
+def test_which_of_two_files_stays(
+    tmp_path: Path, neox: str, one: tuple[str, str], other: tuple[str, str], kept: str, repaired: str
+) -> None:
+    lines = [json.dumps({"path": path, "license": "mit", "content": text}).encode() for path, text in (one, other)]
+    write_gz(tmp_path / "raw" / "github_0.gz", lines)
+    for repairs, left in (((), kept), (("cut_licence_header", "cleaned_key"), repaired)):
+        run_github(tmp_path / "raw", tmp_path / "root", neox, repairs=repairs)
+        assert "".join(record["meta"]["path"][0] for record in published(tmp_path / "root")) == left
+
+
 HOSTILE = [
     b'"big": 123456789012345678901234567890123456789',  # beyond 64 bits: JSON has no limit, encoders do
     b'"max_line_length": "long"',
