@@ -172,6 +172,12 @@ def test_headers(text: str, left: str) -> None:
     assert doc.work["sources"] == [left]
 
 
+def test_a_header_in_a_comment_is_none() -> None:
+    doc = Document("a#0", "", {}, {"sources": [f"{BEGIN}x % \\section{{A}}\ny\\section{{B}}c"], "names": ["a.tex"]})
+    cleaned = latex_marks.remove_comments(doc)
+    assert latex_sections.any_header(cleaned, keep_abstract=False).work["sources"] == ["\\section{B}c"]
+
+
 def test_what_was_put_together_is_kept_without_a_header() -> None:
     doc = Document("a#0", "", {}, {"sources": ["abc"], "assembled": True})
     assert latex_sections.any_header(doc, keep_abstract=False).work["sources"] == ["abc"]

@@ -199,6 +199,39 @@ def test_books_that_the_published_scripts_did_not_read(tmp_path: Path, tiny_toke
     assert texts == ["castle", "winter", "copper", *"vwxy"]  # the lost copy of "copper" drops no other
 
 
+COLLIDING: dict[str, list[str]] = {  # books of the same ids; the tail of train lies behind the only chunk that is read
+    "pg19_train": ["castle", "winter", "copper"],
+    "pg19_test": ["fugitive"],
+    "books3_train": ["castle", "orange", ""],
+}
+ONE_ID_SPACE = [  # collections that are there, their order, and the texts that stay with the repairs of the ids
+    (["pg19_train", "pg19_test", "books3_train"], None, ["castle", "winter", "copper", "fugitive", "orange", ""]),
+    (["pg19_train", "pg19_test"], None, ["castle", "winter", "copper", "fugitive"]),
+    (["books3_train"], None, ["castle", "orange", ""]),
+    (
+        ["pg19_train", "pg19_test", "books3_train"],
+        ("books3", "pg19", "gutenberg"),
+        ["winter", "copper", "fugitive", "castle", "orange", ""],
+    ),
+]
+
+
+@pytest.mark.parametrize(("there", "order", "texts"), ONE_ID_SPACE)
+def test_books_of_one_id_space(
+    tmp_path: Path, tiny_tokenizer: ModelFile, there: list[str], order: tuple[str, ...] | None, texts: list[str]
+) -> None:
+    raw = plays(tmp_path / "raw", **{name: COLLIDING[name] for name in there})
+    asked = {"collections": order} if order else {}
+    repairs = ("own_ids", "first_of_cluster")
+    run("books", raw, tmp_path / "root", tiny_tokenizer, chunk_lines=2, pg19_chunks=1, repairs=repairs, **asked)
+    assert [record["text"] for record in published(tmp_path / "root", "books")] == texts
+    found = {Path(i).name: Path(e["measured"]).name for i, e in ledger(tmp_path / "root", "books").items()}
+    first, other = "pg19-train.jsonl#0", "books3-train.jsonl#0"
+    assert found == (
+        {} if len(there) < 3 else {first: other} if order else {other: first}
+    )  # the ledger names what stays
+
+
 def test_a_gutenberg_file_loses_against_both_collections(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
     raw = plays(tmp_path / "raw", pg19_train=["castle"], books3_train=["winter", "copper"])
     for name, text in {"a": "copper", "b": "fugitive", "c": "castle", "d": "fugitive"}.items():
