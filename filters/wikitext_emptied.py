@@ -15,13 +15,12 @@ _GAP = re.compile(rf"  (?<=\S  )[{_BLANK}]*(?=\S)")
 _BEFORE_STOP = re.compile(r" (?=[.,](?:\s|\Z))(?<=\w )")
 # Of blanks, or of one sign: a list's item of which {{cite}} left the full stop.
 _EMPTY_LINE = re.compile(rf"\n[{_BLANK}]*(?:(?<=[{_BLANK}])|[.,;:][{_BLANK}]*)(?=\n|\Z)")
-_NO_TEXT = f"{_BLANK}.,;:"
-_NEWLINES = re.compile(r"\n{3,}")
+_INSIDE = f"{_BLANK},;:)\uff09"  # what an emptied bracket has beside it; "" too, beside another
 
 # A heading is marked by a character that no text has, one for each level, so that it is known again in the text.
 _MARKS = "\ufdd0\ufdd1\ufdd2\ufdd3\ufdd4\ufdd5"
 _UNMARK = dict.fromkeys(map(ord, _MARKS))
-_ANY_MARK = re.compile(f"[{_MARKS}]")
+_NO_TEXT = f"{_BLANK}.,;:{_MARKS}"
 _HEADING = re.compile(r"\n(={1,6})(?=[^=\n])([^\n]*[^=\n])\1[ \t]*(?=\n|\Z)")
 
 
@@ -33,20 +32,25 @@ def no_emptied(doc: Document) -> Document:
     but blanks, or of one ``. , ; :``, go; of empty ones in a row one stays.
     """
     text = doc.text
-    if "(" in text or "\uff08" in text:
-        text = _EMPTY.sub("", text)
-        text = _BEGINS.sub(r"\1", text)
-        text = _ENDS.sub(r"\1", text)
+    wide = "\uff08" in text
+    # Few pages have such brackets; to look at what stands beside each costs a third of the expressions.
+    if "(" in text or wide:
+        if wide or any(part[:1] in _INSIDE for part in text.split("(")[1:]):
+            text = _BEGINS.sub(r"\1", _EMPTY.sub("", text))
+        if "\uff09" in text or any(part[-1:] in _INSIDE for part in text.split(")")[:-1]):
+            text = _ENDS.sub(r"\1", text)
     text = _BEFORE_STOP.sub("", _GAP.sub(" ", text))
     text = _EMPTY_LINE.sub("", text)
-    doc.text = _NEWLINES.sub("\n\n", text) if "\n\n\n" in text else text
+    while "\n\n\n" in text:
+        text = text.replace("\n\n\n", "\n\n")
+    doc.text = text
     return doc
 
 
 def mark_headings(doc: Document) -> Document:
     """Mark the headings in ``doc.text`` (wikitext), for :func:`no_bare_headings` once the page is text."""
     text = doc.text
-    if _ANY_MARK.search(text):
+    if _has_marks(text):
         text = text.translate(_UNMARK)
     doc.text = _HEADING.sub(lambda found: f"\n{found[1]}{_MARKS[len(found[1]) - 1]}{found[2]}{found[1]}", f"\n{text}")[
         1:
@@ -57,24 +61,31 @@ def mark_headings(doc: Document) -> Document:
 def no_bare_headings(doc: Document) -> Document:
     """Take out headings below which nothing is left up to the next one of their level or above: of references, tables,
     lists of templates. Takes the marks of :func:`mark_headings` off."""
-    if not _ANY_MARK.search(doc.text):
+    if not _has_marks(doc.text):
         return doc
     kept: list[str] = []  # from the end
     filled = [False] * len(_MARKS)  # for each level: is there text before the next heading of that level or above
+    full = False  # at every level
     for line in reversed(doc.text.split("\n")):
         level = _MARKS.find(line[:1]) if line else -1
         if level < 0:
-            line = line.translate(_UNMARK) if _ANY_MARK.search(line) else line
             kept.append(line)
-            if line.strip(_NO_TEXT):
-                filled = [True] * len(_MARKS)
+            if not full and line.strip(_NO_TEXT):
+                filled, full = [True] * len(_MARKS), True
             continue
         if filled[level]:
-            kept.append(line[1:].translate(_UNMARK).lstrip())
+            title = line[1:]
+            kept.append((title.translate(_UNMARK) if _has_marks(title) else title).lstrip())
         else:
             while kept and not kept[-1].strip(_NO_TEXT):
                 kept.pop()
-        filled[level:] = [False] * (len(_MARKS) - level)
+        filled[level:], full = [False] * (len(_MARKS) - level), False
     text = "\n".join(reversed(kept))
+    if _has_marks(text):  # of pages that have such characters themselves
+        text = text.translate(_UNMARK)
     doc.text = text if kept and kept[0] else text.rstrip("\n")
     return doc
+
+
+def _has_marks(text: str) -> bool:
+    return any(mark in text for mark in _MARKS)
