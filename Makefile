@@ -126,7 +126,8 @@ loads: tour
 	$(BIN)/python scripts/release_loads.py build/release/all --jsonl build/release/lines
 	$(BIN)/python scripts/release_loads.py build/release/sample
 
-# The sample on every Python of this machine, each in an environment of its own: three minutes a Python. CI's has one.
+# The sample on every Python of this machine, each in an environment of its own: three minutes a Python.
+# scripts/aarch64.sh adds a row for an emulated machine.
 NOX := build/nox-itself
 $(NOX)/.installed:
 	$(PYTHON) -m venv $(NOX)

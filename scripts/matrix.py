@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -33,7 +34,7 @@ def row(golden: Golden, kept: Golden) -> tuple[str, ...]:
     """A Python: what it is, and how what it gave differs from the golden sample."""
     made = golden["environment"]
     wrong, untold = problems(kept, golden)
-    said = wrong[0] if wrong else f"{len(untold)} parts differ by Unicode tables" if untold else "the same"
+    said = shorten(wrong[0], 60) if wrong else f"{len(untold)} parts differ by Unicode tables" if untold else "the same"
     shards = sum(len(part["shards"]) for part in golden["slices"].values())
     return (made["python"], made["platform"], made[UNICODE], str(shards), content(golden), said)
 
