@@ -21,7 +21,7 @@ from redpajama_data.io.shards import MAX_LINE
 from redpajama_data.models.known import REGISTRY
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.models.tokens import Tokenizer, tokenizer_for
-from redpajama_data.pipeline.bad_records import check_shares
+from redpajama_data.pipeline.bad_records import check_shares, reject
 from redpajama_data.pipeline.work import BATCH_CHARACTERS, BATCH_DOCUMENTS
 
 _DEEPEST = 400  # lists (or objects) inside each other in a line; published records have 64 at most
@@ -156,8 +156,9 @@ def counted_batches(context: TaskContext, path: str, *, max_malformed: float, en
 
     ``encoded``: with the texts in UTF-8 too.
 
-    Raises at the end as :func:`~redpajama_data.pipeline.bad_records.check_shares` does, and :class:`BrokenInput` for a
-    shard of this root that breaks off; any other that does keeps what came before, as raw files do.
+    Raises as :func:`~redpajama_data.pipeline.bad_records.reject` does, at the end as ``check_shares`` there, and
+    :class:`BrokenInput` for a shard of this root that breaks off; any other that does keeps what came before, as raw
+    files do.
     """
     receipt = context.receipt
     context.max_malformed = max_malformed
@@ -169,7 +170,7 @@ def counted_batches(context: TaskContext, path: str, *, max_malformed: float, en
             batch.utf8 = [text.encode() for text in batch.texts]
         receipt.read_bytes += sum(map(len, batch.utf8)) if encoded else utf8_bytes(batch.texts)
         for n, drop in batch.rejected:
-            context.drop(f"{path}#{n}", drop)
+            reject(context, f"{path}#{n}", drop)
         if (error := batch.broken) is not None:
             if path.startswith(WITHIN):  # made again it has the same stamp: this receipt would outlive the repair
                 raise error

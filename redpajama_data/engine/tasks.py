@@ -76,7 +76,8 @@ class TaskContext:
 
     ``max_malformed`` is the share of its records that may be malformed, ``files_read`` the files they are from,
     ``expected`` what to expect of these, where all tasks read the same; ``first_malformed`` what is wrong with the
-    first record that is: all for :func:`redpajama_data.pipeline.bad_records.check_shares`.
+    first record that is, ``rejected`` how many records their reader refused, ``rejected_most`` how many that may be by
+    the size of the files: all for :mod:`redpajama_data.pipeline.bad_records`.
     """
 
     task: Task
@@ -86,6 +87,8 @@ class TaskContext:
     files_read: list[str] = field(default_factory=list)
     expected: str = ""
     first_malformed: str = ""
+    rejected: int = 0
+    rejected_most: int = 0
     _ledger: LineWriter | None = None
     _sample: DropSample = field(default_factory=DropSample)
     _stack: contextlib.ExitStack[bool | None] = field(default_factory=contextlib.ExitStack)

@@ -15,12 +15,16 @@ from redpajama_data.document import Drop
 from redpajama_data.engine.tasks import TaskContext
 from redpajama_data.errors import BrokenInput, RpjError, TooManyDefects
 from redpajama_data.io import first_bytes
+from redpajama_data.io.storage import stat
 from redpajama_data.io.streams import open_decompressed
 
 MALFORMED_MIN = 100  # malformed records before their share of a shard counts: a handful in a small file says nothing
 # A text in a thousand that a step cannot take is a rare case that nobody thought of; one in a hundred is a step that
 # does not work, and what it lets through is no corpus. Fewer than ten say nothing of a share, unless they are all.
 DEFECT_SHARE, DEFECTS_MIN = 0.01, 10
+# Real records have more than four bytes each, packed. A gzip of 512 MB of line ends has a thousand records a byte: an
+# hour and a ledger of gigabytes for half a megabyte. Below so many records it costs seconds, whatever the file.
+REJECTED_FREE, REJECTED_PER_BYTE = 1_000_000, 0.25
 
 T = TypeVar("T")
 
@@ -53,6 +57,25 @@ def _counted(step: Callable[[list[T]], list[T | Drop]], batch: list[T]) -> list[
     if len(results) != len(batch):
         raise ValueError(f"{len(results)} results for {len(batch)} records")
     return results
+
+
+def reject(context: TaskContext, record_id: str, drop: Drop) -> None:
+    """Enter a record that its reader could not take in the ledger of a task.
+
+    Raises :class:`BrokenInput` when the files read so far have more than :data:`REJECTED_FREE` of them and more than
+    :data:`REJECTED_PER_BYTE` of them a byte.
+    """
+    context.drop(record_id, drop)
+    context.rejected += 1
+    if context.rejected <= max(REJECTED_FREE, context.rejected_most):
+        return
+    size = sum(stat(context.source(path)).bytes for path in context.files_read)
+    context.rejected_most = int(size * REJECTED_PER_BYTE)
+    if context.rejected > context.rejected_most:
+        raise BrokenInput(
+            f"{context.files_read[-1]}: over {REJECTED_FREE:,} records that are none, in {size:,} bytes (the last: "
+            f"{drop.rule} {str(drop.measured)[:200]}). Such a file is made to take hours. Remove it, or fetch it again."
+        )
 
 
 def check_shares(context: TaskContext) -> None:

@@ -19,7 +19,7 @@ from redpajama_data.io.shards import published_line, read_stored, stored_line
 from redpajama_data.io.storage import stat
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.models.tokens import tokenizer_for
-from redpajama_data.pipeline.bad_records import check_shares, defect, isolated
+from redpajama_data.pipeline.bad_records import check_shares, defect, isolated, reject
 from redpajama_data.pipeline.copies import read_copies
 
 BATCH_DOCUMENTS = 256  # documents a step sees at a time: enough for the models' batch calls
@@ -83,7 +83,7 @@ def read_records(
     A file that breaks off keeps what came before, a damaged place costs what lies in it; the receipt says where and
     why, and the ledger has an entry for the place. Whether more than ``max_malformed`` of the records are malformed is
     asked by :func:`~redpajama_data.pipeline.bad_records.check_shares`, at the end of :func:`through`: a task may read
-    several files, and steps find some as well.
+    several files, and steps find some as well. Raises as :func:`~redpajama_data.pipeline.bad_records.reject` does.
     """
     context.max_malformed = max_malformed
     context.files_read.append(path)
@@ -105,7 +105,7 @@ def read_records(
             context.damaged(f"{prefix}{n}", record)
         elif isinstance(record, Rejected):
             context.count_read()
-            context.drop(record.id, record.drop)
+            reject(context, record.id, record.drop)
         elif forgotten is not None and (stone := forgotten.of_record(record.id)) is not None:
             context.count_read(text_of(record))
             context.drop(record.id, drop_of(stone), text=text_of(record))

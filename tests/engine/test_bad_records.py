@@ -23,6 +23,7 @@ from redpajama_data.engine.tasks import Task, TaskContext, Workplace
 from redpajama_data.errors import BrokenInput, MissingModel, TooManyDefects
 from redpajama_data.io.lines import iter_lines
 from redpajama_data.models.model_file import ModelFile
+from redpajama_data.pipeline import bad_records
 from redpajama_data.pipeline.bad_records import DEFECTS_MIN, MALFORMED_MIN, check_shares, isolated
 from redpajama_data.pipeline.work import Batched, Steps, publish_work
 from redpajama_data.reports import root_status
@@ -75,6 +76,35 @@ def test_nothing_is_too_malformed_for_who_says_so() -> None:
     check_shares(context)
 
 
+@pytest.mark.parametrize(("lines", "stops"), [(100, False), (101, True)])
+def test_more_refused_records_than_bytes_could_hold_end_the_file(
+    tmp_path: Path, tiny_tokenizer: ModelFile, monkeypatch: pytest.MonkeyPatch, lines: int, stops: bool
+) -> None:
+    """Half a megabyte of gzip may hold 512 million line ends: whoever sets max_malformed to 1 waits no hour either."""
+    monkeypatch.setattr(bad_records, "REJECTED_FREE", 100)
+    raw = tmp_path / "a.gz"
+    raw.write_bytes(gzip.compress(b"good\n" + b"bad\n" * lines))
+    assert raw.stat().st_size < 100 * 4
+    done = run_task(task_of(raw, [], tiny_tokenizer, share=1.0), Workplace(str(tmp_path / "root"), 1 << 26))
+    if stops:
+        assert isinstance(done, Failed)
+        assert "over 100 records that are none" in done.reason
+    else:
+        assert isinstance(done, Done)
+        assert done.receipt.dropped == {"malformed": lines}
+
+
+def test_a_large_file_may_have_many_refused_records(
+    tmp_path: Path, tiny_tokenizer: ModelFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bad_records, "REJECTED_FREE", 100)
+    raw = tmp_path / "a.txt"
+    raw.write_bytes(b"good\n" + b"bad\n" * 200)
+    done = run_task(task_of(raw, [], tiny_tokenizer, share=1.0), Workplace(str(tmp_path / "root"), 1 << 26))
+    assert isinstance(done, Done)
+    assert done.receipt.dropped == {"malformed": 200}
+
+
 # ---------------------------------------------------------------------------------------------- steps that raise
 
 
@@ -113,9 +143,9 @@ def finds_malformed(doc: Document) -> Document | Drop:
     return Drop("malformed", "odd HTML") if doc.text == "odd" else doc
 
 
-def task_of(path: Path, steps: Steps, tokenizer: ModelFile) -> Task:
+def task_of(path: Path, steps: Steps, tokenizer: ModelFile, share: float = 0.05) -> Task:
     work = partial(
-        publish_work, path=str(path), reader=read_words, steps=steps, max_malformed=0.05, tokenizer=tokenizer
+        publish_work, path=str(path), reader=read_words, steps=steps, max_malformed=share, tokenizer=tokenizer
     )
     return Task("toy", "publish", "a", 0, work, "x", (str(path),))
 
