@@ -17,7 +17,7 @@ from redpajama_data.document import Document, Drop, Rejected
 from redpajama_data.errors import BrokenInput
 from redpajama_data.io import memory
 from redpajama_data.io.first_bytes import LOOK, known, not_that
-from redpajama_data.io.storage import open_input, without_query
+from redpajama_data.io.storage import open_input, stat, without_query
 from redpajama_data.io.streams import open_decompressed
 from slices.readers.gutenberg_marks import HEAD, bodies
 from slices.readers.text_encoding import decode_text
@@ -29,7 +29,7 @@ PATTERNS = (
     *("*[0-9].zip", "*[0-9].ZIP"),
 )
 MAX_BYTES = 1 << 30  # of one book; 40 times the largest text of the collection
-_BOMB_BYTES, _BOMB_RATIO = 64 << 20, 100  # both passed by the declared sizes: a bomb (texts shrink two to four times)
+_BOMB_BYTES, _BOMB_RATIO = 64 << 20, 100  # a book that passes both is a bomb (texts shrink two to four times)
 _TEXT = re.compile(r"\.txt(?:\.utf-?8)?$", re.IGNORECASE)
 
 _CREDIT = re.compile(
@@ -127,19 +127,28 @@ def read_gutenberg(path: str) -> Iterator[Document | Rejected]:
 
 
 def _read(path: str) -> bytes:
+    packed = stat(path).bytes
     with open_decompressed(path) as stream:
-        return _up_to_limit(path, stream)
+        return _up_to_limit(path, stream, max(_BOMB_BYTES, _BOMB_RATIO * packed))
 
 
-def _up_to_limit(path: str, stream: BinaryIO) -> bytes:
-    """The bytes of a book. Raises MemoryError for one that the task has no memory for."""
+def _up_to_limit(path: str, stream: BinaryIO, most: int) -> bytes:
+    """The bytes of a book. Raises MemoryError for one that the task has no memory for, :class:`BrokenInput` for one of
+    more than ``most`` bytes."""
     pieces, held, limit = [], 0, memory.line_limit(MAX_BYTES)
-    while held <= limit and (piece := stream.read(1 << 20)):
+    while held <= min(limit, most) and (piece := stream.read(1 << 20)):
         pieces.append(piece)
         held += len(piece)
+    if held > most:
+        raise _bomb(path, f"unpacks to over {most:,} bytes", "")
     if limit < held <= MAX_BYTES:
         raise memory.refuse_line(path, held)
     return b"".join(pieces)
+
+
+def _bomb(path: str, found: str, place: str) -> BrokenInput:
+    advice = "which counts as a decompression bomb. Unpack it yourself if it is genuine."
+    return BrokenInput(f"{path}: {found}, {advice}", place)
 
 
 def _unzipped(path: str) -> bytes:
@@ -156,14 +165,11 @@ def _unzipped(path: str) -> bytes:
                     names = ", ".join(archive.namelist())[:200] or "nothing"
                     raise BrokenInput(f"{path}: {len(texts)} text files in it ({names}). Unpack it and give the .txt.")
                 size, packed = texts[0].file_size, texts[0].compress_size
-                if size > max(_BOMB_BYTES, _BOMB_RATIO * packed):
-                    raise BrokenInput(
-                        f"{path}: said to unpack {packed:,} to {size:,} bytes, which counts as a decompression bomb. "
-                        "Unpack it yourself if it is genuine.",
-                        texts[0].filename,
-                    )
+                most = max(_BOMB_BYTES, _BOMB_RATIO * packed)
+                if size > most:
+                    raise _bomb(path, f"said to unpack {packed:,} to {size:,} bytes", texts[0].filename)
                 with archive.open(texts[0]) as stream:
-                    return _up_to_limit(path, stream)  # type: ignore[arg-type]
+                    return _up_to_limit(path, stream, most)  # type: ignore[arg-type]
         except (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, ValueError, OSError) as error:  # OSError is bz2's
             raise BrokenInput(f"{path}: damaged zip archive ({error}). Fetch it again, then run again.") from error
         except (NotImplementedError, RuntimeError) as error:  # a method that is not known; a password

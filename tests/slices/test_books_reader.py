@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import json
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +17,7 @@ from redpajama_data.document import Document, Drop, Rejected
 from redpajama_data.errors import BrokenInput
 from slices import c4
 from slices.c4 import read_c4
-from slices.readers import books_reader
+from slices.readers import books_reader, gutenberg
 from slices.readers.books_reader import input_order, read_books, split_of
 from slices.readers.gutenberg import decode_text, header_fields, read_gutenberg, strip_licence
 from slices.readers.gutenberg_marks import marks
@@ -316,3 +318,24 @@ def test_a_mark_stands_near_what_names_gutenberg(named: int, after: int, cut: bo
     mark = "\n*END*THE SMALL PRINT!\n"
     text = "x\n" * (named // 2) + "Project Gutenberg" + "y\n" * (after // 2) + mark + "z\n" * 50_000
     assert (mark.strip() in [text[m.begin : m.end] for m in marks(text)]) is cut
+
+
+@pytest.mark.parametrize(("length", "bomb"), [(2_000, False), (30_000, True)])
+def test_a_book_that_shrinks_a_hundredfold_is_a_bomb_in_every_wrapping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: int, bomb: bool
+) -> None:
+    """A text shrinks two to four times. As it is, or small, it may be of one letter."""
+    monkeypatch.setattr(gutenberg, "_BOMB_BYTES", 2_000)
+    data = b"a" * length
+    assert len(list(read_gutenberg(write(tmp_path / "1.txt", data)))) == 1
+    for name, packed in {
+        "2.txt.gz": gzip.compress(data),
+        "3.txt.zst": zstandard.compress(data),
+        "4.txt.bz2": bz2.compress(data),
+    }.items():
+        (tmp_path / name).write_bytes(packed)
+        if bomb:
+            with pytest.raises(BrokenInput, match="decompression bomb"):
+                list(read_gutenberg(str(tmp_path / name)))
+        else:
+            assert len(list(read_gutenberg(str(tmp_path / name)))) == 1
