@@ -6,16 +6,18 @@ import bz2
 import lzma
 import os
 import struct
-import tarfile
 import xml.parsers.expat
 import zlib
 from typing import Any, BinaryIO
 
 from redpajama_data.download.content import WrongContent
-from redpajama_data.io import seven_zip
+from redpajama_data.io import seven_zip, tar_members
 from redpajama_data.io.retries import unavailable
 
-_READ = 1 << 20
+_READ = 1 << 20  # bytes that come out at a time
+_PIECE = 64 << 10  # bytes that go in at a time: what lies behind the end of a stream is copied once for each stream
+_XML_TOKEN = 16 << 20  # bytes of one tag, comment or text; the longest rows of a dump have some megabytes
+_XML_DEPTH = 64  # elements inside each other; a dump has five
 _SEVEN_ZIP_HEAD = struct.Struct("<12xQQ")  # where the header lies, behind these and its CRC, and how long it is
 
 
@@ -29,7 +31,7 @@ def walk(path: str, kind: str) -> None:
     try:
         with open(path, "rb") as file:
             _WALKS[kind](file)
-    except (zlib.error, tarfile.TarError, xml.parsers.expat.ExpatError, EOFError, ValueError) as error:
+    except (zlib.error, xml.parsers.expat.ExpatError, EOFError, ValueError) as error:
         raise WrongContent(f"it is damaged: {error}") from error
     except OSError as error:
         raise unavailable(path, error) from error
@@ -38,7 +40,7 @@ def walk(path: str, kind: str) -> None:
 def _streams(file: BinaryIO, new: Any, errors: Any) -> None:
     """A file of compressed streams, one behind the other."""
     decoder, place, begun, count = new(), 0, False, 0
-    while data := file.read(_READ):
+    while data := file.read(_PIECE):
         while data:
             if not begun and count:
                 data = data.lstrip(b"\0")
@@ -133,13 +135,16 @@ def _zstd(file: BinaryIO) -> None:
 
 
 def _tar(file: BinaryIO) -> None:
-    with tarfile.open(fileobj=file, mode="r:") as tar:
-        while tar.next() is not None:
-            tar.members.clear()  # type: ignore[attr-defined]  # kept otherwise: memory would grow with the archive
-        end = tar.offset  # of the first block of zeros; a missing one is the same to tarfile
+    """By our own reader: the standard library's has no bounds against an archive that was made to do harm."""
+    size, end = os.fstat(file.fileno()).st_size, 0
+    try:
+        for member in tar_members.iter_members(file, max_bytes=size, max_members=size // tar_members.BLOCK):
+            end = member.end
+    except (tar_members.TarDamagedError, tar_members.TarTooLargeError) as error:
+        raise WrongContent(f"it is a damaged tar archive: {error}") from error
     file.seek(end)
-    zeros = file.read(2 * 512)
-    if len(zeros) < 2 * 512 or zeros.strip(b"\0"):
+    zeros = file.read(2 * tar_members.BLOCK)
+    if len(zeros) < 2 * tar_members.BLOCK or zeros.strip(b"\0"):
         raise WrongContent(f"it ends at byte {end + len(zeros):,} without the two blocks of zeros of a tar archive")
 
 
@@ -164,7 +169,31 @@ def _seven_zip(file: BinaryIO) -> None:
 
 
 def _xml(file: BinaryIO) -> None:
-    xml.parsers.expat.ParserCreate().ParseFile(file)
+    """Without document types, whose entities are bombs; what the parser holds at a time is bounded."""
+    parser = xml.parsers.expat.ParserCreate()
+    depth = 0
+
+    def refuse(*_: object) -> None:
+        raise WrongContent("it has a document type, which no dump has")
+
+    def begin(*_: object) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _XML_DEPTH:
+            raise WrongContent(f"it has over {_XML_DEPTH} elements inside each other, near byte {file.tell():,}")
+
+    def end(_: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = begin
+    parser.EndElementHandler = end
+    while data := file.read(_READ):
+        parser.Parse(data, False)
+        if file.tell() - parser.CurrentByteIndex > _XML_TOKEN:
+            raise WrongContent(f"a tag, comment or text is longer than {_XML_TOKEN:,} bytes, near byte {file.tell():,}")
+    parser.Parse(b"", True)
 
 
 _WALKS = {

@@ -19,8 +19,7 @@ from redpajama_data.document import Document, Drop, Rejected
 from redpajama_data.errors import BrokenInput
 from redpajama_data.io.first_bytes import LOOK, known, not_that
 from redpajama_data.io.storage import open_input
-from slices.readers.arxiv_sources import STREAM_DAMAGE, Source, is_tex, read_sources, refused_member
-from slices.readers.tar_members import (
+from redpajama_data.io.tar_members import (
     Member,
     TarDamagedError,
     TarTooLargeError,
@@ -29,6 +28,7 @@ from slices.readers.tar_members import (
     is_header,
     iter_members,
 )
+from slices.readers.arxiv_sources import STREAM_DAMAGE, Source, is_tex, read_sources, refused_member
 
 _ARXIV_ID = re.compile(r"^([a-zA-Z-]*)([\d.]+)$")
 _MAX_PAPERS = 1_000_000  # members of one bulk tar; the real ones, of 500 MB, hold a few thousand

@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple, cast
 from isal import igzip, isal_zlib
 
 from redpajama_data.document import Drop
-from slices.readers.tar_members import Member, TarDamagedError, TarTooLargeError, iter_members
+from redpajama_data.io.tar_members import Member, TarDamagedError, TarTooLargeError, iter_members
 
 _PIECE = 1 << 20  # bytes asked for at a time: a read up to the bound takes the bound's memory for the smallest paper
 STREAM_DAMAGE = (EOFError, OSError, zlib.error, isal_zlib.error)  # what igzip raises for a cut or damaged stream

@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 from filters import language, latex, latex_macros
 from redpajama_data.document import Document, Drop, Rejected, Step, run_steps
 from redpajama_data.errors import BrokenInput, MissingModel
+from redpajama_data.io import tar_members
 from redpajama_data.models.model_file import ModelFile
 from redpajama_data.models.registry import resolve
-from slices.readers import tar_members
 from slices.readers.arxiv_reader import published_id, read_arxiv_tar
 from slices.readers.arxiv_sources import read_sources
 

@@ -13,7 +13,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-_BLOCK = 512
+BLOCK = 512
 _PIECE = 1 << 20  # bytes read at a time where a header is looked for
 _CHECKSUM = re.compile(rb"[ 0-7]{6}[ 0\0]")
 # Headers and long-name or pax records before one member. Real ones have up to 3, of a few hundred bytes.
@@ -34,13 +34,15 @@ _KINDS = {
 
 
 class Member(NamedTuple):
-    """One member: name as stored, "file" or what else it is, size in bytes, mtime in seconds, offset of its data."""
+    """One member: name as stored, "file" or what else it is, size in bytes, mtime in seconds, offset of its data, and
+    where the next header would stand."""
 
     name: str
     kind: str
     size: int
     mtime: float
     offset: int
+    end: int
 
 
 class TarDamagedError(Exception):
@@ -87,7 +89,7 @@ def _next_member(file: BinaryIO, position: int, shared: dict[str, str], *, first
     long_name: str | None = None
     for record in range(_MAX_RECORDS):
         try:
-            header = tarfile.TarInfo.frombuf(file.read(_BLOCK), "utf-8", "surrogateescape")
+            header = tarfile.TarInfo.frombuf(file.read(BLOCK), "utf-8", "surrogateescape")
         except tarfile.HeaderError as error:
             ends = not first or isinstance(error, tarfile.EOFHeaderError)  # type: ignore[attr-defined]
             if record == 0 and ends:
@@ -128,15 +130,15 @@ def _member(file: BinaryIO, header: tarfile.TarInfo, pax: dict[str, str], long_n
     kind = "file" if header.type in _PLAIN_FILE else _KINDS.get(header.type, "file")
     holds_data = kind in ("file", "sparse file")
     name = pax["path"].rstrip("/") if "path" in pax else long_name if long_name is not None else header.name
-    member = Member(name, "sparse file" if sparse else kind, size, mtime, offset)
-    return member, offset + (_padded(size) if holds_data else 0)
+    end = offset + (_padded(size) if holds_data else 0)
+    return Member(name, "sparse file" if sparse else kind, size, mtime, offset, end), end
 
 
 def _skip_sparse_maps(file: BinaryIO, header: tarfile.TarInfo) -> None:
     extended = bool(header._sparse_structs[1])  # type: ignore[attr-defined]
     while extended:
-        block = file.read(_BLOCK)
-        if len(block) < _BLOCK:
+        block = file.read(BLOCK)
+        if len(block) < BLOCK:
             raise TarDamagedError(f"a sparse map of {header.name!r} is cut")
         extended = bool(block[504])
 
@@ -165,8 +167,8 @@ def find_header(file: BinaryIO, place: int) -> int | None:
         return None
     file.seek(place)
     while blocks := file.read(_PIECE):
-        for at in range(0, len(blocks) - _BLOCK + 1, _BLOCK):
-            if _CHECKSUM.match(blocks, at + 148) and is_header(blocks[at : at + _BLOCK]):
+        for at in range(0, len(blocks) - BLOCK + 1, BLOCK):
+            if _CHECKSUM.match(blocks, at + 148) and is_header(blocks[at : at + BLOCK]):
                 return place + at
         place += len(blocks)
     return None
@@ -187,10 +189,10 @@ def after_zeros(file: BinaryIO, place: int) -> int | None:
     while data := file.read(_PIECE):
         rest = data.lstrip(b"\0")
         if rest:
-            return place + (len(data) - len(rest)) // _BLOCK * _BLOCK
+            return place + (len(data) - len(rest)) // BLOCK * BLOCK
         place += len(data)
     return None
 
 
 def _padded(size: int) -> int:
-    return -(-size // _BLOCK) * _BLOCK
+    return -(-size // BLOCK) * BLOCK
