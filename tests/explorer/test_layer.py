@@ -98,6 +98,27 @@ def test_copies_of_a_document_are_named(tmp_path: Path, tiny_tokenizer: ModelFil
     assert [copy.rpartition("#")[2] for copy in stayed["copies"]] == ["9", "10"]
 
 
+@needs_chromium
+def test_one_goes_from_a_copy_to_what_stayed_and_back(tmp_path: Path, tiny_tokenizer: ModelFile) -> None:
+    texts = documents(9)
+    made = a_root(tmp_path, tiny_tokenizer, {"c4/a": [*texts, texts[3]]})
+    map_of(made)
+    api.run_job("exact", str(made / "toy_job"), root=str(made), executor="serial", tokenizer="none")
+    page_file = Path(export(str(made), str(tmp_path / "to")).page)
+
+    async def steps(page: Page) -> None:
+        await page.until("document.body.dataset.state === 'ready'")
+        await page.run("list.querySelectorAll('button')[9].click()")
+        for line in ("line 10", "line 4", "line 10"):
+            await page.until(f"facts.textContent.includes('{line}')")
+            shown = "[...facts.querySelectorAll('button')].filter(button => button.textContent === 'Show')"
+            assert await page.run(f"{shown}.length") == 1
+            await page.run(f"{shown}[0].click()")
+        assert page.said == []
+
+    look(page_file.as_uri(), steps)
+
+
 def test_a_map_by_a_model_takes_no_other_texts(root: Path) -> None:
     of = points.load(str(root))
     of.__dict__["words"] = None

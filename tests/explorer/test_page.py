@@ -238,6 +238,16 @@ PAINTED = """(() => {
 })()"""
 
 
+# From the highest pixel that is painted to the lowest.
+ROWS = """(() => {
+    const {width, height} = document.getElementById("map");
+    const data = document.getElementById("map").getContext("2d").getImageData(0, 0, width, height).data;
+    const painted = [...Array(height).keys()].filter(
+        (y) => data.subarray(4 * width * y, 4 * width * (y + 1)).some((value, i) => i % 4 === 3 && value > 100));
+    return painted.length ? painted[painted.length - 1] - painted[0] : 0;
+})()"""
+
+
 @needs_chromium
 def test_the_map_is_seen_and_answers(root: Path, tmp_path: Path) -> None:
     made = export(str(root), str(tmp_path / "to"))
@@ -292,6 +302,18 @@ def test_on_a_telephone_nothing_is_too_wide_and_a_document_comes_into_sight(root
     async def steps(page: Page) -> None:
         await page.until("document.body.dataset.state === 'ready'")
         assert await page.run("document.documentElement.scrollWidth") == 360
+        # Two fingers, from 60 pixels apart to 40: the map is two thirds as large.
+        box = json.loads(await page.run("(map.scrollIntoView(), JSON.stringify(map.getBoundingClientRect()))"))
+        x, y = box["left"] + box["width"] / 2, box["top"] + box["height"] / 2
+        before = await page.run(ROWS)
+        for kind, apart in (("touchStart", 30), ("touchMove", 25), ("touchMove", 20)):
+            fingers = [{"x": x, "y": y - apart, "id": 0}, {"x": x, "y": y + apart, "id": 1}]
+            await page.call("Input.dispatchTouchEvent", type=kind, touchPoints=fingers)
+        await page.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        await page.until(f"0 < {ROWS} && {ROWS} < {before} * 0.8")
+        assert await page.run("document.getElementById('document').hidden")
+        await page.run("reset.click()")
+        await page.until(f"{ROWS} == {before}")
         await page.run("list.querySelector('button').click()")
         await page.until("document.body.dataset.document !== undefined")
         await page.until("Math.abs(document.getElementById('document').getBoundingClientRect().top) < 2")

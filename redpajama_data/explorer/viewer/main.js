@@ -1,5 +1,6 @@
 // What is around the map: filters, legend, list, and the document.
 
+const NARROW = "(max-width: 720px)"; // as in style.css
 const FILTERS = ["language", "licence", "verdict", "cluster", "layer"];
 
 function element(name, text, parent) {
@@ -17,6 +18,14 @@ function commandOf(data, i) {
   return `rpj explain ${data.about.root} '${data.cards[i].id.replaceAll("'", "'\\''")}'`;
 }
 
+// The document that a line of the root is, if it is named and on the map: root:/c4/NAME.jsonl.zst#17.
+function rowOf(data, value) {
+  const named = /root:\/(.+?#\d+)/.exec(value);
+  if (!named) return undefined;
+  data.lines ||= new Map(data.cards.map((card, i) => [`${card.shard}#${card.line}`, i]));
+  return data.lines.get(named[1]);
+}
+
 function countOf(about, shown) {
   const figure = (count) => count.toLocaleString("en");
   const dropped = about.rows - about.documents;
@@ -27,6 +36,7 @@ function countOf(about, shown) {
 
 async function start() {
   const data = await load(), { about, n } = data;
+  if (matchMedia(NARROW).matches) byId("key").open = false;
   const hidden = new Set();
   let words = null, asked = 0;
 
@@ -116,6 +126,11 @@ async function start() {
         link.rel = "noopener noreferrer";
         link.target = "_blank";
       } else held.textContent = value;
+      const other = rowOf(data, value);
+      if (other === undefined) return;
+      const button = element("button", "Show", held);
+      button.type = "button";
+      button.addEventListener("click", () => choose(other));
     };
     for (const name of kindNames) fact(name, about.kinds[name][data.kinds[name][i]]);
     for (const verdict of card.verdicts || []) fact(card.shard ? "job" : "left at", verdict);
@@ -129,7 +144,7 @@ async function start() {
     byId("command").textContent = commandOf(data, i);
     byId("text").textContent = "…";
     byId("document").hidden = false;
-    if (matchMedia("(max-width: 720px)").matches) byId("document").scrollIntoView();
+    if (matchMedia(NARROW).matches) byId("document").scrollIntoView();
     list(byId("near"), nearest(data, i, 8).map(([cosine, j]) =>
       [j, `${about.kinds.slice[data.kinds.slice[j]]} ${cosine.toFixed(2)}`]));
     byId("document").parentElement.scrollTop = 0;

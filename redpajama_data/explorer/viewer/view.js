@@ -152,6 +152,14 @@ class MapView {
     return best;
   }
 
+  // Two fingers: as far apart as they are now to what they were.
+  pinch(held, id, [px, py]) {
+    const [, [ox, oy]] = [...held].find(([key]) => key !== id), [bx, by] = held.get(id);
+    const before = Math.hypot(bx - ox, by - oy);
+    held.set(id, [px, py]);
+    if (before) this.zoomAt([(px + ox) / 2, (py + oy) / 2], Math.hypot(px - ox, py - oy) / before);
+  }
+
   // Choose the document that is nearest to the middle of the map.
   middle() {
     const i = this.pick([this.canvas.width / 2, this.canvas.height / 2], Infinity);
@@ -182,16 +190,22 @@ class MapView {
 
   listen() {
     const canvas = this.canvas, tip = byId("tip");
+    const held = new Map(); // the fingers on it, or the button of a mouse
     let last = null, moved = false;
+    const letGo = (event) => { held.delete(event.pointerId); last = this.drawing = null; };
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
       last = this.at(event);
+      held.set(event.pointerId, last);
       moved = false;
+      if (held.size > 1) { last = this.drawing = null; return; }
       if (event.shiftKey || this.lassoOn) this.drawing = [last];
     });
     canvas.addEventListener("pointermove", (event) => {
       const here = this.at(event);
-      if (this.drawing) {
+      if (held.size > 1) {
+        this.pinch(held, event.pointerId, here);
+      } else if (this.drawing) {
         this.drawing.push(here);
         this.draw();
       } else if (last) {
@@ -220,9 +234,9 @@ class MapView {
         const i = this.pick(this.at(event));
         if (i >= 0) this.chosen(i);
       }
-      last = null;
+      letGo(event);
     });
-    canvas.addEventListener("pointercancel", () => { last = this.drawing = null; });
+    canvas.addEventListener("pointercancel", letGo);
     canvas.addEventListener("pointerleave", () => { tip.hidden = true; });
     canvas.addEventListener("wheel", (event) => {
       event.preventDefault();
