@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import whole_root
 import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,8 +37,8 @@ def on_map(root: Path, found: points.Map) -> list[str]:
 
 
 def files_of(root: Path) -> dict[str, str]:
-    found = [path for path in root.rglob("*") if path.is_file() and "embed" in path.parts]
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+    held = whole_root.files_of(root)
+    return {name: hashlib.sha256(data).hexdigest() for name, data in held.items() if "embed" in Path(name).parts}
 
 
 # ------------------------------------------------------------------------------------------------ which documents
