@@ -13,6 +13,7 @@ from redpajama_data import api
 from redpajama_data.cli import options, output
 from redpajama_data.defaults import root_here
 from redpajama_data.engine.executors import cores
+from redpajama_data.errors import UsageError
 from redpajama_data.explorer import export as exporting
 from redpajama_data.explorer.serve import Server
 from redpajama_data.facts import READERS
@@ -25,9 +26,11 @@ from slices.jobs.embed import LARGEST
 @click.argument("root", required=False)
 @click.option("--slice", "slices", multiple=True, metavar="NAME", help="Of this slice only; may be given again.")
 @click.option("--job", metavar="NAME", help="Of what this job left (exact, fuzzy, ...), not of what slices published.")
-@click.option("--documents", type=int, metavar="N", help="On the map. Default: 100000; most: 200000.")
-@click.option("--seed", type=int, metavar="N", help="Another seed draws other documents. Default: 0.")
-@click.option("--clusters", type=int, metavar="N", help="Default: by the number of documents, 60 at most.")
+@click.option("--documents", type=click.IntRange(1), metavar="N", help="On the map. Default: 100000; most: 200000.")
+@click.option("--seed", type=click.IntRange(0), metavar="N", help="Another seed draws other documents. Default: 0.")
+@click.option(
+    "--clusters", type=click.IntRange(1, 1000), metavar="N", help="Default: by the number of documents, 60 at most."
+)
 @click.option("--model", metavar="PATH", help="Vectors by a model: fastText, SentencePiece, sentence-transformers.")
 @click.option(
     "--dropped", type=click.IntRange(0, 20_000), default=0, metavar="N", help="Also so many that slices dropped."
@@ -70,6 +73,8 @@ def explore(
     rpj explore out --serve
     """
     root = root_here(root)
+    if dropped and model is not None:
+        raise UsageError("--dropped places texts by their words, and not by a model. Leave --model out.")
     settings = {"slices": slices or None, "documents": documents, "seed": seed, "clusters": clusters, "model": model}
     place = storage.join(root, job) if job else root
     report = api.run_job("embed", place, settings, root=root, workers=workers, quiet=quiet or json_out, **rest)

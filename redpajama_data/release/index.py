@@ -18,6 +18,7 @@ from xxhash import xxh3_64_intdigest
 
 from redpajama_data.engine import receipts
 from redpajama_data.engine.slice_run import slices_of
+from redpajama_data.errors import BrokenInput, InputUnavailable
 from redpajama_data.io import storage
 
 JOB = "index"
@@ -189,17 +190,22 @@ class Index:
         return bool(self.filters)
 
     def rules_out(self, sha256: str, keys: Keys) -> bool:
-        """Whether a shard cannot have a record with all these keys."""
+        """Whether a shard cannot have a record with all these keys. A filter that is gone or cut short rules nothing
+        out."""
         if sha256 not in self.filters or not len(keys):
             return False
         path, size = self.filters[sha256]
-        with storage.open_input(storage.join(self.root, path)) as file:
-            for place in zip(*(places.tolist() for places in _places(keys, 8 * size)), strict=True):
-                for bit in place:
-                    file.seek(bit >> 3)
-                    if not file.read(1)[0] >> (bit & 7) & 1:
-                        return True
-        return False
+        try:
+            with storage.open_input(storage.join(self.root, path)) as file:
+                return any(not _is_set(file, bit) for places in _places(keys, 8 * size) for bit in places.tolist())
+        except (BrokenInput, InputUnavailable):
+            return False
+
+
+def _is_set(file: Any, bit: int) -> bool:
+    file.seek(bit >> 3)
+    byte: bytes = file.read(1)
+    return not byte or bool(byte[0] >> (bit & 7) & 1)
 
 
 def load(root: str) -> Index:

@@ -100,9 +100,11 @@ def test_a_root_without_a_map_and_a_bad_size_say_what_to_do(tmp_path: Path, tiny
     root = a_root(tmp_path, tiny_tokenizer, {"c4/a": TEXTS[:3]})
     with pytest.raises(UsageError, match="rpj explore"):
         export(str(root), str(tmp_path / "to"))
-    done = CliRunner().invoke(cli, ["explore", str(root), "--documents", "0"])
-    assert done.exit_code == 2
-    assert "documents" in done.output
+    for wrong in (["--documents", "0"], ["--clusters", "1001"], ["--dropped", "5", "--model", "x.bin"]):
+        done = CliRunner().invoke(cli, ["explore", str(root), *wrong])
+        assert done.exit_code == 2
+        assert wrong[0] in done.output
+    assert not (root / "embed").exists()
 
 
 def test_more_documents_than_a_map_holds_are_sampled_and_that_is_said(

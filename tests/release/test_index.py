@@ -127,6 +127,21 @@ def test_a_shard_that_was_written_anew_is_read_until_the_index_is_renewed(
     assert answer(root, search.for_url("https://birds.example/4"))[0] == []
 
 
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_filter_that_is_gone_or_cut_short_rules_nothing_out_and_is_made_again(root: Path, cut: bool) -> None:
+    make_index(root)
+    (path,) = root.glob("_run/index/index/c4~a.filter")
+    whole = path.read_bytes()
+    if cut:
+        path.write_bytes(b"")
+    else:
+        path.unlink()
+    assert answer(root, search.for_text(" zebra ")) == ([], 1)
+    assert make_index(root) == 0
+    assert path.read_bytes() == whole
+    assert answer(root, search.for_text(" zebra ")) == ([], 0)
+
+
 def test_filters_of_another_form_rule_nothing_out(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_index(root)
     monkeypatch.setattr(index, "FORM", index.FORM + 1)
