@@ -202,7 +202,7 @@ def stages(settings: EmbedSettings, run: RunSettings) -> list[Stage]:
 JOB = Job(
     name=NAME,
     summary="a map of the documents by content",
-    revision=2,  # 2: words.npy, the middle
+    revision=3,  # 2: words.npy, the middle; 3: twice as many clusters
     patterns=PATTERNS,
     settings=EmbedSettings,
     stages=stages,
