@@ -42,19 +42,20 @@ _LETTER = np.array([byte >= 0x80 or chr(byte).isalnum() or byte == ord("_") for 
 _BREAK = re.compile(rb"[^0-9A-Za-z_\x80-\xff]")
 
 
-def keys_of_texts(texts: Sequence[str]) -> Keys:
-    """The keys of the words of texts, and of each pair of words that follow each other."""
+def keys_of_texts(texts: Sequence[str]) -> Iterator[Keys]:
+    """The keys of the words of texts, and of each pair of words that follow each other, a window at a time: a text of
+    any length takes the memory of one."""
     data = "\n".join(texts).encode("utf-8", "surrogatepass")
-    found = []
     start, last = 0, np.zeros(0, np.uint64)
     while start < len(data):
         end = _BREAK.search(data, min(start + _WINDOW, len(data)))
         window = data[start : end.start()] if end else data[start:]
         numbers = _numbers(window, *_words(window))
-        found += [numbers, _pairs(np.concatenate([last, numbers]))]
+        yield numbers
+        yield _pairs(np.concatenate([last, numbers]))
+        if not window.isascii():  # a window ends at an ASCII character: no pair of others is cut
+            yield _of_characters(window.decode("utf-8", "surrogatepass"))
         start, last = start + len(window) + 1, numbers[-1:]
-    found += [_of_characters(text) for text in texts if not text.isascii()]
-    return np.concatenate([np.zeros(0, np.uint64), *found])
 
 
 def _words(data: bytes) -> tuple[Ints, Ints]:

@@ -38,8 +38,11 @@ def index_work(context: TaskContext, *, path: str, packed: int, sha256: str) -> 
         if batch.rejected:
             n, drop = batch.rejected[0]
             raise BrokenInput(f"{path}: line {n + 1} is no record ({drop.measured}). Run rpj verify.")
-        urls = [url for meta in batch.metas if (url := url_in(meta)) is not None]
-        entered.add(np.concatenate([keys_of_texts(batch.texts), *map(keys_of_address, urls)]))
+        for keys in keys_of_texts(batch.texts):
+            entered.add(keys)
+        addresses = [keys_of_address(url) for meta in batch.metas if (url := url_in(meta)) is not None]
+        if addresses:
+            entered.add(np.concatenate(addresses))
         receipt.read += len(batch.n)
         receipt.read_bytes += utf8_bytes(batch.texts)
     with context.file("filter", "filter") as out:
