@@ -20,6 +20,7 @@ from slices.sources.sizes import CRAWL_BYTES, TIB, WET_FILE_BYTES
 
 HOST = "https://data.commoncrawl.org"
 SHARDS = 5000  # of a dump, as the published run took (python -m cc_net --num_shards 5000)
+RECIPE = ("2019-30", "2020-05", "2021-04", "2022-05", "2023-06")  # README of RedPajama-Data-1T
 LISTING = "wet.paths.gz"
 LICENCE = Licence(
     "common-crawl", "https://commoncrawl.org/terms-of-use", "Common Crawl's terms of use hold; the pages are others'."
@@ -36,7 +37,7 @@ def plan(selection: Mapping[str, Any], client: Client, addresses: Addresses) -> 
 
     Raises :class:`UsageError` for a name that no dump has, :class:`NotThere` for one that is not there.
     """
-    dumps = [name.removeprefix("CC-MAIN-") for name in names(selection, "dumps", CRAWL_BYTES)]
+    dumps = [name.removeprefix("CC-MAIN-") for name in names(selection, "dumps", RECIPE)]
     for dump in dumps:
         if not re.fullmatch(r"\d{4}-\d{2}", dump):
             raise UsageError(f"--dumps {dump}: expected year and week, such as 2023-06.")

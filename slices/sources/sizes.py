@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
+from redpajama_data.yaml_file import read_yaml
+
 TIB = 1 << 40
 
-CRAWL_BYTES = {
-    "2019-30": 7.80 * TIB,
-    "2020-05": 10.00 * TIB,
-    "2021-04": 10.04 * TIB,
-    "2022-05": 8.63 * TIB,
-    "2023-06": 9.05 * TIB,
-}
-"""Compressed WET files of a dump, as Common Crawl announced it; collected by eugenesiow/LLM-Insights (cc/README.md),
-whose values for two other dumps are those of Common Crawl's own blog."""
+_DUMPS = read_yaml(os.path.join(os.path.dirname(__file__), "crawl_dumps.yaml"))[0]
+CRAWL_BYTES: dict[str, float] = {dump: tib * TIB for dump, tib in _DUMPS["tib"].items()}
+"""Compressed WET files of a dump, as Common Crawl announced it: ``crawl_dumps.yaml``, which says who collected it."""
+
+CRAWL_ORIGIN: str = _DUMPS["origin"]
 
 WET_FILE_BYTES = 131_000_000
 """Mean of a WET file, for other dumps: 2019-09 has 64,000 files of 7.62 TiB together (Common Crawl's blog, 2019-03)."""
