@@ -58,12 +58,12 @@ _START = "*** START OF THE PROJECT GUTENBERG EBOOK {} ***"
 _END = "*** END OF THE PROJECT GUTENBERG EBOOK {} ***"
 
 
-def novel(name: str) -> str:
+def novel(name: str, seed: str = "") -> str:
     """The text of one book, 25 to 40 KB, on lines of at most 72 chars.
 
     Every book has a world and a third of the sentence patterns of its own: otherwise all would be near-duplicates.
     """
-    chance = Chance(f"book {name}")
+    chance = Chance(f"book {name}{seed}")
     world, patterns = WORLDS[name], chance.some(NARRATIVE, 9) + chance.some(SPEECH, 2)
     title, year = _TITLES[name]
     parts = [title.upper(), f"LONDON\n{year}"]
