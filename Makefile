@@ -34,6 +34,7 @@ tour: sample .venv/.installed-test
 	$(BIN)/rpj verify build/sample-run --against build/sample-run/manifest.json
 	$(BIN)/rpj count-tokens build/sample-run --against redpajama-1t
 	$(BIN)/rpj overlap build/sample-run --quiet
+	$(BIN)/rpj plan $(SAMPLE)/rpj.yaml --here --quiet
 	$(BIN)/rpj tokenize build/sample-run --mixture configs/mixture-llama.yaml --tokens 100000 --root build/sample-jobs --quiet
 	$(BIN)/rpj dedup exact build/sample-run --by line --root build/sample-jobs --quiet
 	$(BIN)/rpj dedup fuzzy build/sample-run --audit --root build/sample-jobs --quiet

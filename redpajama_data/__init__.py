@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from redpajama_data.api import explain, fetch, open, report, run, run_job, status, totals, verify
+    from redpajama_data.api import explain, fetch, open, plan, report, run, run_job, status, totals, verify
 
-__all__ = ["explain", "fetch", "open", "report", "run", "run_job", "status", "totals", "verify"]
+__all__ = ["explain", "fetch", "open", "plan", "report", "run", "run_job", "status", "totals", "verify"]
 
 
 def __getattr__(name: str) -> Any:

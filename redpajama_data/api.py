@@ -11,7 +11,7 @@ from redpajama_data.config import SliceSettings
 from redpajama_data.defaults import RAW, ROOT, config_here, input_here, root_here
 from redpajama_data.document import Document
 from redpajama_data.engine.run_slice import list_inputs
-from redpajama_data.engine.stages import Slice
+from redpajama_data.engine.stages import RunSettings, Slice
 from redpajama_data.errors import UsageError
 from redpajama_data.reports import documents, explanation, manifest, root_status
 from redpajama_data.reports.explanation import Fate
@@ -24,6 +24,7 @@ from slices.jobs import load as load_job
 # What one function alone needs, and takes long to import, is imported there: a run starts without it.
 if TYPE_CHECKING:
     from redpajama_data.download.report import FetchReport, Options
+    from redpajama_data.planning.whole import Plan
     from redpajama_data.report_page.collect import Report
 
 Parts = list[tuple[Slice, SliceSettings]]
@@ -119,6 +120,39 @@ def fetch(
         stands = [stand for _, stand in found]
         acquire.allow(stands, folder, list(accept_licences), accept_usd, limits.max_bytes)
         return acquire.fetch_all(found, folder, limits, client, missed)
+
+
+def plan(
+    config: str | None = None,
+    *,
+    slices: str | Iterable[str] | None = None,
+    cores: int | None = None,
+    memory: int | None = None,
+    disk: int | None = None,
+    bandwidth: float | None = None,
+    here: bool = False,
+    seconds: float = 60.0,
+    said: Callable[[str], None] = lambda line: None,
+) -> Plan:
+    """What a run of a configuration will take: ``rpj plan``. Every stage is measured on a sample and reckoned to the
+    size of the sources; nothing is fetched.
+
+    ``slices`` are names; None means those of the configuration. ``cores``, bytes of ``memory`` and ``disk``, and bytes
+    a second of ``bandwidth`` are the machine's; None: this one's. With ``here`` the raw files that are here are all
+    that is planned. ``seconds`` bounds the measuring, ``said`` is told what is measured now. What cannot be planned is
+    in ``left_out``. Raises :class:`UsageError` and :class:`MissingModel`.
+    """
+    from redpajama_data.models.tokens import resolve_tokenizer
+    from redpajama_data.planning.whole import plan_run
+    from slices import planned
+
+    path = config_here(config)
+    run_config = configuration.load_config(path, {})
+    counter = resolve_tokenizer(run_config.tokenizer)
+    common = RunSettings(counter, max_malformed=1.0)  # what is cut ends amid a record
+    machine = planned.machine_of(cores, memory, disk, bandwidth, run_config.root or ROOT)
+    wanted, jobs = planned.parts_of(run_config, path, slices, map(load_job, run_config.jobs), common, here=here)
+    return plan_run(wanted, jobs, machine, seconds=seconds, said=said)
 
 
 def _with_input(parts: Parts, *, given: bool, left_out: Callable[[str], None] | None) -> Parts:

@@ -21,6 +21,7 @@ SECTIONS = {  # of the help, in its order; name: module of redpajama_data.cli, a
         "download": ("download", "download"),
     },
     "Run": {
+        "plan": ("plan", "plan"),
         "run": ("run", "run"),
     },
     "Look at what came out": {

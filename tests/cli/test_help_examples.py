@@ -21,7 +21,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 # What no folder can give: a network, a cluster, an account; models of others; the machine of a real run; lmplz.
 ELSEWHERE = (
     "rpj download ", "s3://", "models fetch", "models path", "redpajama-1t --root", "--capacity", "--push",
-    "topics.ftz", "train lm",
+    "rpj plan redpajama-", "topics.ftz", "train lm",
 )  # fmt: skip
 DIFFERS = ("--check", "rpj diff", "--against manifest", "rpj find", "rpj forget")  # 1: roots differ, nothing is found
 # 2: what they name is of a larger run than the sample's, or of downloads, of which the sample has none.

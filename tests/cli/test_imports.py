@@ -26,6 +26,7 @@ FLOORS = (  # from the ground up; rooms of one floor do not import each other
     ("redpajama_data.release",),
     ("redpajama_data.report_page",),
     ("redpajama_data.explorer",),
+    ("redpajama_data.planning",),
     ("slices",),
     ("slices.jobs",),
     ("redpajama_data.facts",),
