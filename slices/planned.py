@@ -11,6 +11,7 @@ from redpajama_data import sample
 from redpajama_data.config import RunConfig, SliceSettings
 from redpajama_data.defaults import input_here
 from redpajama_data.download.stand import free_bytes
+from redpajama_data.engine.executors import cores as cores_here
 from redpajama_data.engine.run_slice import list_inputs
 from redpajama_data.engine.stages import RunSettings, Slice
 from redpajama_data.errors import UsageError
@@ -22,7 +23,6 @@ from redpajama_data.planning.source import Figure, Source
 from redpajama_data.planning.stand_ins import with_stand_ins
 from redpajama_data.planning.whole import Wanted
 from redpajama_data.sample.common_crawl import model_paths
-from redpajama_data.whole_run import cores as cores_here
 from slices import BESIDE, NAMES, load
 from slices.sources.catalogue import source_of
 

@@ -104,5 +104,5 @@ def _publishes(receipt: Receipt) -> bool:
     return any(map(_is_final, receipt.outputs))
 
 
-def _silent(title: str, tasks: int, done: int) -> StageProgress:
-    return StageProgress(title, tasks, done, quiet=True)
+def _silent(title: str, tasks: int, done: int, size: int) -> StageProgress:
+    return StageProgress(title, tasks, done, size, quiet=True)

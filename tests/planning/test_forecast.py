@@ -12,7 +12,8 @@ from redpajama_data.planning.source import Source
 from redpajama_data.whole_run import LEAST_MEMORY
 
 PEAK = 300 << 20
-WORKER = PEAK + LEAST_MEMORY + 100_000_000  # the tokenizer's memory of words: a byte a byte that a core publishes
+# The tokenizer's memory of words: a byte a byte that a core publishes, 100 MB, up to its limit.
+WORKER = PEAK + LEAST_MEMORY + min(CACHE_LIMIT, 100_000_000)
 ROOMY = Machine(cores=10, memory=10 * WORKER, disk=1 << 50, bandwidth=1e12)
 
 
