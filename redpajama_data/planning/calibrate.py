@@ -55,7 +55,7 @@ class Stopwatch:
     """An executor: one task after another in this process, each with its time and memory. As the serial one, it does
     what workers do; none of them waits for another, so the times are those of the work alone."""
 
-    workers = workers_a_machine = 1
+    workers_a_machine = 1
 
     def __init__(self) -> None:
         self.stages: dict[str, StageSeen] = {}

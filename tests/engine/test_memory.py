@@ -21,26 +21,25 @@ from slices.parts import crawl_keys, crawl_lines, record_buckets
 
 
 class Machines:
-    """An executor of so many machines of so many workers."""
+    """An executor of machines of so many workers."""
 
-    def __init__(self, workers: int, machines: int = 1) -> None:
-        self.workers, self.workers_a_machine = workers * machines, workers
+    def __init__(self, workers: int) -> None:
+        self.workers_a_machine = workers
 
 
 @pytest.mark.parametrize(
-    ("given", "workers", "machines", "expected"),
+    ("given", "workers", "expected"),
     [
-        ({}, 2, 1, 2 << 30),
-        ({}, 128, 1, 32 << 20),
-        ({}, 192, 1, LEAST_MEMORY),  # 4G would not do, and nobody has said 4G
-        ({}, 4, 100, 1 << 30),  # of one machine, not of the cluster
-        ({"memory": "64M"}, 2, 1, 32 << 20),
-        ({"memory": "8G"}, 2, 5, 4 << 30),
+        ({}, 2, 2 << 30),
+        ({}, 128, 32 << 20),
+        ({}, 192, LEAST_MEMORY),  # 4G would not do, and nobody has said 4G
+        ({"memory": "64M"}, 2, 32 << 20),
+        ({"memory": "8G"}, 2, 4 << 30),
     ],
 )
-def test_memory_of_a_task(given: dict[str, Any], workers: int, machines: int, expected: int) -> None:
+def test_memory_of_a_task(given: dict[str, Any], workers: int, expected: int) -> None:
     config = RunConfig.model_validate({"root": "out", **given})
-    assert memory_of_a_task(config, Machines(workers, machines)) == expected  # type: ignore[arg-type]
+    assert memory_of_a_task(config, Machines(workers)) == expected  # type: ignore[arg-type]
 
 
 def test_too_little_memory_says_what_to_give() -> None:

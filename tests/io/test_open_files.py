@@ -90,7 +90,9 @@ def store_languages(root: str, languages: int) -> list[str]:
     documents = ((n, Document(f"a#{n}", f"text {n}", {"language": name, **meta})) for n, name in enumerate(names))
     with context._stack:
         buckets = crawl_mine.PUBLISHED_BUCKETS
-        parts = crawl_mine._store_buckets(context, documents, keep_tail=False, buckets=buckets, texts=False)
+        parts = crawl_mine._store_buckets(
+            context, documents, keep_tail=False, buckets=buckets, texts=False, own_digests=False
+        )
     assert list(parts) == [f"{name}_head" for name in names[:languages]]
     return [context.upstream(context.receipt.outputs[f"mined:{name}"].path) for name in parts]
 
